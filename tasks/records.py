@@ -1,0 +1,25 @@
+"""The records that tasks are handed: plain data that knows no file and no config."""
+
+from typing import NamedTuple
+
+
+class DataError(ValueError):
+    """Bad data: what is wrong, in which file and line, and how to fix it."""
+
+
+class TaggedSentence(NamedTuple):
+    """One sentence with one tag for every token.
+
+    `where` is "path:line" of the first token, so that an error found long after
+    reading can still name the place; it is empty for sentences that no file holds.
+
+        TaggedSentence(
+            tokens=("Rhea", "met", "Ada"),
+            tags=("B-PER", "O", "B-PER"),
+            where="my.conll:1",
+        )
+    """
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+    where: str = ""
