@@ -25,9 +25,9 @@ def read_lines(path: str | Path) -> Iterator[Line]:
         DataError: The file is missing, no regular file, or breaks off as gzip.
     """
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             is_gzip = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if is_gzip else open(path, "rb") as file:
+        with gzip.open(path, "rb") if is_gzip else Path(path).open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 if number == 1:
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
