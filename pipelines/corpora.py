@@ -64,8 +64,8 @@ def corpus_named(name: str) -> Corpus:
     if name in CORPORA:
         return CORPORA[name]
     raise UserError(
-        f"data.corpus={name!r} is unknown. Known are {', '.join(CORPORA)} and synthetic; "
-        "for files of your own set data.train, data.dev and data.test."
+        f"data.corpus={name!r} is unknown. Known are {', '.join(CORPORA)} and "
+        "synthetic; for files of your own set data.train, data.dev and data.test."
     )
 
 

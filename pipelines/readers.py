@@ -148,7 +148,7 @@ class _ConllRows:
         if len(columns) != self.width:
             hint = ""
             if line.text.startswith("#"):
-                hint = " CoNLL columns know no comments; CoNLL-U (data.format=conllu) does."
+                hint = " CoNLL columns know no comments; CoNLL-U does."
             raise _BadLine(
                 f"{_count(len(columns))} where the first line with columns, line "
                 f"{self.first_line}, has {self.width} "

@@ -195,6 +195,8 @@ def _download(source: Source, target: Path, progress: Progress | None) -> None:
             return
         except UserError as error:
             failures.append(str(error))
+            if isinstance(error, _WebError) and error.unreachable:
+                break  # the other addresses are on the same host
     raise UserError(
         f"Cannot download {source.name}: {'; '.join(failures)}. {_ways_out(source)}"
     )
@@ -274,8 +276,22 @@ class _WebDownload:
         try:
             pooch.HTTPDownloader(progressbar=self.bar)(address, output, None)
         except requests.RequestException as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{address} failed ({reason})") from error
+            cause = getattr(error.args[0], "reason", error) if error.args else error
+            reason = (
+                str(cause).partition("): ")[2] or str(cause) or type(error).__name__
+            )
+            raise _WebError(
+                f"{address} failed ({reason})",
+                unreachable=isinstance(
+                    error, (requests.ConnectionError, requests.Timeout)
+                ),
+            ) from error
+
+
+class _WebError(UserError):
+    def __init__(self, message: str, unreachable: bool):
+        super().__init__(message)
+        self.unreachable = unreachable
 
 
 class _PackageDownload:
