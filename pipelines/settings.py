@@ -8,6 +8,7 @@ resolved.provenance["training.strategy"]  # "default"
 """
 
 import importlib.resources
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,20 @@ def override(resolved: Resolved, overrides: Iterable[str]) -> Resolved:
     values = leaves_of(resolved.config)
     where = dict(resolved.provenance)
     return _finish(resolved.config.task, values, where, overrides)
+
+
+def split_settings(text: str | None) -> list[str]:
+    """The settings in one text, parted by spaces; quotes hold a value together.
+
+    This is how `make train SET="training.epochs=3 data.train='my file.conll'"` comes.
+    """
+    try:
+        return shlex.split(text or "")
+    except ValueError:
+        raise UserError(
+            f"SET={text!r} has a quote that is not closed. Write it like "
+            "SET=\"training.epochs=3 data.train='my file.conll'\"."
+        ) from None
 
 
 def leaves_of(config: Config) -> dict[str, Any]:
@@ -257,7 +272,7 @@ def _parse_override(text: str, values: dict[str, Any], task: str) -> tuple[str, 
         )
     if key in ("task", "name"):
         raise UserError(
-            f"--set {text!r}: {key!r} comes from the command line. Give the task as the "
+            f"--set {text!r}: {key!r} cannot be set. Give the task as the "
             "first word and the config with --config."
         )
     value = parse_value(written, f"--set {key}")

@@ -1,0 +1,318 @@
+"""The command line. `seqloom --help` and every mistake in the settings answer at once:
+what needs TensorFlow or MLflow is imported inside the command that uses it.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from seqloom.pipelines.config import MODELS
+from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.settings import (
+    Resolved,
+    override,
+    read_resolved,
+    resolve,
+    split_settings,
+    to_yaml,
+)
+from seqloom.tasks.records import DataError
+
+TASKS = ", ".join(MODELS)
+
+
+class Commands(TyperGroup):
+    """Tells the user's mistakes without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with told_plainly():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, evaluate and export sequence models.",
+    epilog=f"The tasks are: {TASKS}.",
+)
+
+Task = Annotated[str, typer.Argument(help=f"What is learned: {TASKS}.")]
+OptionalTask = Annotated[
+    str | None, typer.Argument(help=f"{TASKS}; may be left out with --run.")
+]
+ConfigName = Annotated[
+    str | None,
+    typer.Option("--config", help="A variant of the task's config, or a .yaml file."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting: training.epochs=3. May be repeated."),
+]
+ManySettings = Annotated[
+    str | None,
+    typer.Option(hidden=True, help="Several settings in one text, as make has them."),
+]
+RunDir = Annotated[
+    str | None,
+    typer.Option("--run", help="A run directory; without it, the newest run."),
+]
+
+
+@app.command()
+def train(
+    task: Task,
+    config: ConfigName = None,
+    set_: Settings = None,
+    settings: ManySettings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the settings and their origin.")
+    ] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Only show the settings and the model.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this interrupted run.")
+    ] = None,
+) -> None:
+    """Train a model, evaluate it on the test split, and export it."""
+    overrides = [*(set_ or []), *split_settings(settings)]
+    if resume and config is None:
+        resolved = _settings_of(resume, task, overrides)
+    else:
+        resolved = resolve(task, config, overrides)
+    if dry_run or summary:
+        show_settings(resolved)
+        if not summary:
+            return
+    from seqloom.pipelines import workflow
+
+    if summary:
+        workflow.summarize(resolved)
+        return
+    workflow.train(resolved, resume=Path(resume) if resume else None)
+
+
+@app.command()
+def evaluate(
+    task: OptionalTask = None, run: RunDir = None, config: ConfigName = None
+) -> None:
+    """Evaluate a run on its test split again."""
+    folder = find_run(task, run, config)
+    from seqloom.pipelines import workflow
+
+    workflow.evaluate(folder)
+
+
+@app.command()
+def export(
+    task: OptionalTask = None, run: RunDir = None, config: ConfigName = None
+) -> None:
+    """Export a run as a SavedModel again, and verify it."""
+    folder = find_run(task, run, config)
+    from seqloom.pipelines import workflow
+
+    workflow.export(folder)
+
+
+@app.command()
+def predict(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TASK] [TEXT]...", help="The task, then the texts."),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text; may be repeated.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(help="A file with a text a line; - is standard input.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line.")
+    ] = False,
+    run: RunDir = None,
+    config: ConfigName = None,
+) -> None:
+    """Predict with a trained model: texts in, answers out."""
+    texts = list(words or [])
+    # With --run the task is known: a first word that is no task is a text already.
+    task = texts.pop(0) if texts and (run is None or texts[0] in MODELS) else None
+    texts += text or []
+    if texts and file:
+        raise UserError(f"There are both texts and --file {file}. Give one of the two.")
+    if not texts and file is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UserError(
+                "There is no text to predict for. Give it: make predict TASK=ner "
+                "TEXT='Rhea met Ada', or seqloom predict ner 'Rhea met Ada'; or name a "
+                "file (FILE=, --file), or send lines to standard input."
+            )
+        file = "-"
+    if file not in (None, "-") and not Path(file).is_file():
+        raise UserError(f"There is no file {file} to read texts from. Check the path.")
+    folder = find_run(task, run, config)
+    from seqloom.pipelines.predict import predict_command
+
+    predict_command(folder, texts, file=file, as_json=as_json)
+
+
+@app.command()
+def data(
+    task: Task,
+    config: ConfigName = None,
+    set_: Settings = None,
+    settings: ManySettings = None,
+) -> None:
+    """Fetch a task's data and show it: sizes, licence, examples, label counts."""
+    resolved = resolve(task, config, [*(set_ or []), *split_settings(settings)])
+    from seqloom.pipelines.data import show
+
+    show(resolved.config)
+
+
+@app.command()
+def check(
+    task: Task,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Logical devices to train on.")
+    ] = 1,
+) -> None:
+    """Prove an installation: a small synthetic twin of the task must be learned."""
+    resolve(task)
+    from seqloom.pipelines.check import check as check_task
+
+    check_task(task, replicas)
+
+
+@app.command()
+def compare(task: Task) -> None:
+    """Compare the runs of a task: metrics beside the settings that differ."""
+    runs_dir = Path(resolve(task).config.runs_dir)
+    from seqloom.pipelines.compare import compare_command
+
+    compare_command(task, runs_dir)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Local port.")] = 5000,
+    runs_dir: Annotated[str, typer.Option(help="The folder of all runs.")] = "runs",
+) -> None:
+    """Show the tracked runs in a browser (MLflow)."""
+    from seqloom.pipelines.ui import serve_ui
+
+    serve_ui(Path(runs_dir), port)
+
+
+@app.command()
+def sync(
+    run: Annotated[
+        str | None, typer.Argument(help="A run directory; without it, all runs.")
+    ] = None,
+    runs_dir: Annotated[str, typer.Option(help="The folder of all runs.")] = "runs",
+) -> None:
+    """Send what a tracking server that was down has missed."""
+    from seqloom.pipelines.tracking import sync_command
+
+    sync_command(Path(run) if run else None, Path(runs_dir))
+
+
+def show_settings(resolved: Resolved) -> None:
+    """Print the settings as YAML; their origin stands on the right, dimmed."""
+    console = Console(highlight=False, soft_wrap=True)
+    for line in to_yaml(resolved).splitlines():
+        setting, mark, origin = line.rpartition("  # ")
+        dimmed = f"[dim]{escape(mark + origin)}[/dim]" if mark else escape(origin)
+        console.print(escape(setting) + dimmed)
+
+
+def find_run(task: str | None, run: str | None, config: str | None) -> Path:
+    """The run directory that a command is about, said on standard error."""
+    from seqloom.pipelines.run import Run
+
+    if run is not None:
+        folder = Run.open(run).folder
+        _settings_of(run, task)
+        return folder
+    if task is None:
+        raise UserError(
+            f"Which run? Name a task ({TASKS}) for its newest one, or a run directory "
+            "with --run (RUN=runs/ner/latest for make)."
+        )
+    wanted = resolve(task, config).config
+    name = wanted.name if config else None
+    folder = Run.newest(Path(wanted.runs_dir), task, name).folder
+    which = f"{task} with config {name}" if name else task
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"Run: {escape(_relative(folder))} (the newest of {escape(which)})"
+    )
+    return folder
+
+
+def _settings_of(
+    run: str, task: str | None, overrides: list[str] | None = None
+) -> Resolved:
+    """The settings a run was made with, which must be those of `task` if given."""
+    from seqloom.pipelines.run import Run
+
+    resolved = read_resolved(Run.open(run).config_path)
+    if task is not None and task != resolved.config.task:
+        resolve(task)  # an unknown task is told first
+        raise UserError(
+            f"{run} is a run of {resolved.config.task}, not of {task}. Leave the task "
+            "out, or name another run."
+        )
+    return override(resolved, overrides or [])
+
+
+def _relative(path: Path) -> str:
+    path = path.resolve()
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn the user's mistakes into a line and status 2, and Ctrl-C into 130."""
+    try:
+        yield
+    except (UserError, DataError) as error:
+        if os.environ.get("SEQLOOM_DEBUG"):
+            raise
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}")
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def main() -> None:
+    """The `seqloom` command."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    app()
+
+
+# What TensorFlow, Keras and MLflow read when they are imported; the user's own win.
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "KERAS_BACKEND": "tensorflow",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+if __name__ == "__main__":
+    main()
