@@ -7,8 +7,6 @@ from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.package_index import PackageFile
 from seqloom.pipelines.sources import Source
 
-SPLITS = ("train", "dev", "test")
-
 
 @dataclass(frozen=True)
 class Corpus:

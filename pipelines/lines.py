@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqloom.pipelines.errors import UserError
 from seqloom.tasks.records import DataError
 
 
@@ -22,7 +23,8 @@ def read_lines(path: str | Path) -> Iterator[Line]:
     """Yield the lines of a UTF-8 file, plain or gzipped; a bad one tells its problem.
 
     Raises:
-        DataError: The file is missing, no regular file, or breaks off as gzip.
+        UserError: The file is missing or cannot be read.
+        DataError: The file breaks off as gzip.
     """
     try:
         with Path(path).open("rb") as file:
@@ -33,7 +35,7 @@ def read_lines(path: str | Path) -> Iterator[Line]:
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 yield _decode(number, raw.rstrip(b"\r\n"), path)
     except FileNotFoundError as error:
-        raise DataError(
+        raise UserError(
             f"{path}: no such file. Check the path given as data.train, data.dev or "
             "data.test; a relative path starts at the folder the command runs in."
         ) from error
@@ -43,7 +45,7 @@ def read_lines(path: str | Path) -> Iterator[Line]:
             f"Check it with `gzip -t {path}` and copy or download it again."
         ) from error
     except OSError as error:
-        raise DataError(
+        raise UserError(
             f"{path}: cannot be read ({error.strerror or error}). Give a readable "
             "text file as data.train, data.dev or data.test."
         ) from error
