@@ -73,6 +73,9 @@ class CharacterConvolution(keras.layers.Layer):
             for number, size in enumerate(self.kernel_sizes)
         ]
 
+        for convolution in self.convolutions:
+            convolution.supports_masking = True  # else Keras warns of a lost mask
+
     def build(self, char_ids_shape):
         self.embedding.build((None, None))
         for convolution in self.convolutions:

@@ -59,13 +59,6 @@ def masked_max(sequence, mask):
     return ops.where(ops.any(mask, axis=1), highest, ops.zeros_like(highest))
 
 
-def masked_mean(sequence, mask):
-    """Mean over the real steps of `(B, T, D)`: `(B, D)`, 0 without any."""
-    total = ops.sum(apply_mask(sequence, mask), axis=1)
-    count = ops.cast(ops.maximum(lengths_from_mask(mask), 1), total.dtype)
-    return total / count[:, None]
-
-
 def lowest_value(dtype):
     """A finite value of float `dtype` below all that a network computes."""
     return -6e4 if keras.backend.standardize_dtype(dtype) == "float16" else -1e9
