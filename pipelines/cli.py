@@ -14,16 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from seqloom.pipelines.chosen_run import find_run, settings_of
 from seqloom.pipelines.config import MODELS
+from seqloom.pipelines.engine import import_engine, set_environment
 from seqloom.pipelines.errors import UserError
-from seqloom.pipelines.settings import (
-    Resolved,
-    override,
-    read_resolved,
-    resolve,
-    split_settings,
-    to_yaml,
-)
+from seqloom.pipelines.settings import Resolved, resolve, split_settings, to_yaml
 from seqloom.tasks.records import DataError
 
 TASKS = ", ".join(MODELS)
@@ -89,13 +84,14 @@ def train(
     """Train a model, evaluate it on the test split, and export it."""
     overrides = [*(set_ or []), *split_settings(settings)]
     if resume and config is None:
-        resolved = _settings_of(resume, task, overrides)
+        resolved = settings_of(resume, task, overrides)
     else:
         resolved = resolve(task, config, overrides)
     if dry_run or summary:
         show_settings(resolved)
         if not summary:
             return
+    import_engine()
     from seqloom.pipelines import workflow
 
     if summary:
@@ -110,6 +106,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run on its test split again."""
     folder = find_run(task, run, config)
+    import_engine()
     from seqloom.pipelines import workflow
 
     workflow.evaluate(folder)
@@ -121,6 +118,7 @@ def export(
 ) -> None:
     """Export a run as a SavedModel again, and verify it."""
     folder = find_run(task, run, config)
+    import_engine()
     from seqloom.pipelines import workflow
 
     workflow.export(folder)
@@ -162,6 +160,7 @@ def predict(
     if file not in (None, "-") and not Path(file).is_file():
         raise UserError(f"There is no file {file} to read texts from. Check the path.")
     folder = find_run(task, run, config)
+    import_engine()
     from seqloom.pipelines.predict import predict_command
 
     predict_command(folder, texts, file=file, as_json=as_json)
@@ -190,6 +189,7 @@ def check(
 ) -> None:
     """Prove an installation: a small synthetic twin of the task must be learned."""
     resolve(task)
+    import_engine()
     from seqloom.pipelines.check import check as check_task
 
     check_task(task, replicas)
@@ -223,9 +223,16 @@ def sync(
     runs_dir: Annotated[str, typer.Option(help="The folder of all runs.")] = "runs",
 ) -> None:
     """Send what a tracking server that was down has missed."""
-    from seqloom.pipelines.tracking import sync_command
+    from seqloom.pipelines.sync import sync as sync_runs
 
-    sync_command(Path(run) if run else None, Path(runs_dir))
+    results = sync_runs(Path(run or runs_dir))
+    for result in results:
+        note = f": {result.note}" if result.note else ""
+        print(f"{result.run_dir}  sent {result.sent}, waiting {result.waiting}{note}")
+    if not results:
+        print("Everything has been sent already.")
+    if any(result.waiting for result in results):
+        raise typer.Exit(1)
 
 
 def show_settings(resolved: Resolved) -> None:
@@ -235,51 +242,6 @@ def show_settings(resolved: Resolved) -> None:
         setting, mark, origin = line.rpartition("  # ")
         dimmed = f"[dim]{escape(mark + origin)}[/dim]" if mark else escape(origin)
         console.print(escape(setting) + dimmed)
-
-
-def find_run(task: str | None, run: str | None, config: str | None) -> Path:
-    """The run directory that a command is about, said on standard error."""
-    from seqloom.pipelines.run import Run
-
-    if run is not None:
-        folder = Run.open(run).folder
-        _settings_of(run, task)
-        return folder
-    if task is None:
-        raise UserError(
-            f"Which run? Name a task ({TASKS}) for its newest one, or a run directory "
-            "with --run (RUN=runs/ner/latest for make)."
-        )
-    wanted = resolve(task, config).config
-    name = wanted.name if config else None
-    folder = Run.newest(Path(wanted.runs_dir), task, name).folder
-    which = f"{task} with config {name}" if name else task
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"Run: {escape(_relative(folder))} (the newest of {escape(which)})"
-    )
-    return folder
-
-
-def _settings_of(
-    run: str, task: str | None, overrides: list[str] | None = None
-) -> Resolved:
-    """The settings a run was made with, which must be those of `task` if given."""
-    from seqloom.pipelines.run import Run
-
-    resolved = read_resolved(Run.open(run).config_path)
-    if task is not None and task != resolved.config.task:
-        resolve(task)  # an unknown task is told first
-        raise UserError(
-            f"{run} is a run of {resolved.config.task}, not of {task}. Leave the task "
-            "out, or name another run."
-        )
-    return override(resolved, overrides or [])
-
-
-def _relative(path: Path) -> str:
-    path = path.resolve()
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 @contextmanager
@@ -300,18 +262,8 @@ def told_plainly() -> Iterator[None]:
 
 def main() -> None:
     """The `seqloom` command."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    set_environment()
     app()
-
-
-# What TensorFlow, Keras and MLflow read when they are imported; the user's own win.
-QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-    "KERAS_BACKEND": "tensorflow",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 
 
 if __name__ == "__main__":
