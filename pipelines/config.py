@@ -34,10 +34,10 @@ class DataConfig(Section):
     )
     train: Name | None = Field(None, description="a training file of your own")
     dev: Name | None = Field(
-        None, description="a validation file of your own; split off `train` if null"
+        None, description="a validation file of your own; goes with `train` and `test`"
     )
     test: Name | None = Field(
-        None, description="a test file of your own; split off `train` if null"
+        None, description="a test file of your own; goes with `train` and `dev`"
     )
     format: Literal["auto", "conll", "conllu"] = Field(
         "auto", description="how the files are laid out; auto goes by their name"
