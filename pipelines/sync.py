@@ -115,3 +115,14 @@ def _end_killed_run(writer: spool.Spool) -> None:
     if last and not ended:
         time = last.get("time", 0)
         writer.append({"op": "status", "time": time, "status": "KILLED"})
+
+
+def sync_command(path: Path | None, runs_dir: Path, say: Say = print) -> None:
+    """Send what is left, of one run or of all, and tell what was sent."""
+    results = sync(path or runs_dir, say=say)
+    for result in results:
+        left = f", {result.waiting} left" if result.waiting else ""
+        note = f": {result.note}" if result.note else ""
+        say(f"{result.run_dir}: {result.sent} events sent{left}{note}")
+    if not results:
+        say(f"Nothing is left to send in {path or runs_dir}.")
