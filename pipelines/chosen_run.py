@@ -26,8 +26,8 @@ def find_run(task: str | None, run: str | None, config: str | None) -> Path:
         return Run.open(run).folder
     if task is None:
         raise UserError(
-            f"Which run? Name a task ({', '.join(MODELS)}) for its newest one, or a run "
-            "directory: seqloom ... --run runs/ner/latest, make ... RUN=runs/ner/latest."
+            f"Which run? Name a task ({', '.join(MODELS)}) for its newest one, or a "
+            "run directory, such as --run runs/ner/latest (RUN= for make)."
         )
     wanted = resolve(task, config).config
     name = wanted.name if config else None
