@@ -23,25 +23,24 @@ def forward_backward(emissions, transitions, start, end, mask):
 
 
 def forward_scores(emissions, transitions, start, mask):
-    first = start + emissions[:, 0]  # (B, K)
     moves = exponentiate(transitions)
 
     def step(before, emitted, real):
         return ops.where(real, log_matmul(before, *moves) + emitted, before)
 
-    rest = scan_steps(step, first, emissions, mask)
-    return time_to_second(ops.concatenate([first[None], rest]))
+    first = start + emissions[:, 0]  # (B, K)
+    return swap(scan_steps(step, first, emissions, after_first(mask)))
 
 
 def backward_scores(emissions, transitions, end, mask):
-    last = ops.zeros_like(emissions[:, 0]) + end  # (B, K)
     moves = exponentiate(ops.transpose(transitions))
 
     def step(after, emitted, real):
         return ops.where(real, log_matmul(after + emitted, *moves), after)
 
-    rest = scan_steps(step, last, emissions, mask, reverse=True)
-    return time_to_second(ops.concatenate([rest, last[None]]))
+    last = ops.zeros_like(emissions[:, 0]) + end  # (B, K)
+    following = shift_left(emissions), shift_left(mask)
+    return swap(scan_steps(step, last, *following, reverse=True))
 
 
 def exponentiate(scores):
@@ -58,37 +57,48 @@ def log_matmul(scores, weights, log_scale):
     small numbers alone; float64 keeps them down to 1e-300 of the largest (float32:
     1e-38, too little for confident emissions). Only what is below counts as 1e-300.
     """
-    highest = ops.max(scores, axis=-1, keepdims=True)  # (B, 1)
+    highest = largest(scores)[:, None]  # (B, 1)
     ratios = ops.exp(ops.cast(scores - highest, "float64"))
     logs = ops.log(ops.maximum(ops.matmul(ratios, weights), 1e-300))
     return ops.cast(logs, "float32") + highest + log_scale
 
 
-def scan_steps(step, carry, emissions, mask, reverse=False):
-    """Run `carry = step(carry, emissions[t], mask[t])` over t = 1 .. T-1.
+def scan_steps(step, carry, emissions, moved, reverse=False):
+    """Run `carry = step(carry, emissions[:, t], moved[:, t])` over all steps t.
+
+    Where `moved` `(B, T)` is False the step must keep its carry. That is so at the
+    step the scan begins with too: a scan over the T-1 others fails on TensorFlow
+    where T is unknown and happens to be 1.
 
     Returns:
-        every carry `(T-1, B, ...)`, in the order of the steps also when reversed.
+        every carry `(T, B, ...)`, in the order of the steps also when reversed.
     """
-    emissions = ops.transpose(emissions, (1, 0, 2))  # (T, B, K)
-    mask = ops.transpose(mask)[..., None]  # (T, B, 1)
+    emissions, moved = swap(emissions), ops.expand_dims(swap(moved), -1)
 
     def body(carry, t):
-        carry = step(carry, emissions[t], mask[t])
+        carry = step(carry, emissions[t], moved[t])
         return carry, carry
 
     # Over the numbers of the steps: Keras' scan over several tensors fails on
     # TensorFlow where T is unknown.
-    steps = ops.arange(1, ops.shape(emissions)[0])
-    if reverse:
-        steps = ops.flip(steps)
-    _, carries = ops.scan(body, carry, steps)
+    steps = ops.arange(ops.shape(emissions)[0])
+    _, carries = ops.scan(body, carry, ops.flip(steps) if reverse else steps)
     return ops.flip(carries, axis=0) if reverse else carries
 
 
-def time_to_second(tensor):
-    """`(T, B, K)` to `(B, T, K)`."""
-    return ops.transpose(tensor, (1, 0, 2))
+def swap(tensor):
+    """`(T, B, ...)` of `(B, T, ...)`, and the other way around."""
+    return ops.swapaxes(tensor, 0, 1)
+
+
+def after_first(mask):
+    """Mask `(B, T)` of the real steps that follow a real step."""
+    return ops.logical_and(mask, ops.arange(ops.shape(mask)[1]) > 0)
+
+
+def shift_left(tensor):
+    """What comes at the next step, and zeros (False) at the last: `(B, T, ...)`."""
+    return ops.concatenate([tensor[:, 1:], ops.zeros_like(tensor[:, :1])], axis=1)
 
 
 def step_marginals(forward, backward, mask):
@@ -118,8 +128,8 @@ def pair_counts(emissions, transitions, forward, backward, mask):
     The sum over t is one matmul, since only the middle factor joins i and j.
     """
     moves, _ = exponentiate(transitions)
-    before = exp_shifted(forward[:, :-1])  # (B, T-1, K)
-    after = exp_shifted((emissions + backward)[:, 1:])
+    before = exp_shifted(forward)[:, :-1]  # (B, T-1, K)
+    after = exp_shifted(emissions + backward)[:, 1:]
     total = ops.sum(ops.matmul(before, moves) * after, axis=-1)  # (B, T-1)
     real = ops.logical_and(mask[:, 1:], total > 0)
     share = ops.where(real, 1.0 / ops.where(real, total, 1.0), 0.0)
@@ -129,8 +139,13 @@ def pair_counts(emissions, transitions, forward, backward, mask):
 
 def exp_shifted(scores):
     """exp of `(..., K)` scores less their maximum, in float64."""
-    shifted = scores - ops.max(scores, axis=-1, keepdims=True)
+    shifted = scores - largest(scores)[..., None]
     return ops.exp(ops.cast(shifted, "float64"))
+
+
+def largest(scores):
+    """Maximum `(...)` of `(..., K)` scores, also for a batch of no rows."""
+    return ops.max(scores, axis=-1, initial=-float("inf"))
 
 
 def viterbi(emissions, transitions, start, end, mask):
@@ -140,38 +155,33 @@ def viterbi(emissions, transitions, start, end, mask):
         tags `(B, T)` int32, 0 at masked steps, and the score of the path `(B,)`, 0 for
         a row without a real step.
     """
-    first = start + emissions[:, 0]  # (B, K)
     into = ops.transpose(transitions)
 
     def step(before, emitted, real):
-        now = ops.max(ops.expand_dims(before, 1) + into, axis=-1) + emitted
+        now = largest(ops.expand_dims(before, 1) + into) + emitted
         return ops.where(real, now, before)
 
-    rest = scan_steps(step, first, emissions, mask)
-    best = ops.concatenate([first[None], rest])  # (T, B, K)
-    final = best[-1] + end
-    tags = follow_back(best, final, transitions, mask)
-    score = ops.where(mask[:, 0], ops.max(final, axis=-1), 0.0)
+    first = start + emissions[:, 0]  # (B, K)
+    best = swap(scan_steps(step, first, emissions, after_first(mask)))
+    final = best[:, -1] + end
+    tags = follow_back(best, final, into, mask)
+    score = ops.where(mask[:, 0], largest(final), 0.0)
     return ops.where(mask, tags, 0), score
 
 
-def follow_back(best, final, transitions, mask):
-    """Read the tags `(B, T)` of the best path from `(T, B, K)` best scores, last first.
+def follow_back(best, final, into, mask):
+    """Read the tags `(B, T)` of the best path from `(B, T, K)` best scores, last first.
 
     No pointers are kept: the tag before is found again from the tag after.
     """
-    last = ops.argmax(final, axis=-1)  # (B,)
-    last = ops.cast(last, "int32")
-    into = ops.transpose(transitions)
-    mask = ops.transpose(mask)  # (T, B)
 
-    def body(after, t):
-        before = best[t] + ops.take(into, after, axis=0)  # (B, K)
-        before = ops.cast(ops.argmax(before, axis=-1), "int32")
-        now = ops.where(mask[t + 1], before, after)
-        return now, now
+    def step(after, scores, real):
+        before = scores + ops.take(into, after, axis=0)  # (B, K)
+        return ops.where(real[:, 0], argmax(before), after)
 
-    steps = ops.flip(ops.arange(ops.shape(best)[0] - 1))
-    _, tags = ops.scan(body, last, steps)
-    tags = ops.concatenate([ops.flip(tags, axis=0), last[None]])
-    return ops.transpose(tags)
+    tags = scan_steps(step, argmax(final), best, shift_left(mask), reverse=True)
+    return swap(tags)
+
+
+def argmax(scores):
+    return ops.cast(ops.argmax(scores, axis=-1), "int32")

@@ -55,7 +55,8 @@ def masked_max(sequence, mask):
     """Largest value over the real steps of `(B, T, D)`: `(B, D)`, 0 without any."""
     mask = ops.expand_dims(mask, -1)  # (B, T, 1)
     lowest = lowest_value(sequence.dtype)
-    highest = ops.max(ops.where(mask, sequence, lowest), axis=1)
+    # Without `initial` Keras refuses, eagerly, a batch of no rows.
+    highest = ops.max(ops.where(mask, sequence, lowest), axis=1, initial=lowest)
     return ops.where(ops.any(mask, axis=1), highest, ops.zeros_like(highest))
 
 
