@@ -47,8 +47,8 @@ class DataConfig(Section):
     )
     tag_column: int | Name | None = Field(
         None,
-        description="the column of the tag: a number (-1 is the last), a CoNLL-U "
-        "column such as UPOS, or null for the usual one",
+        description="the column of the tag: a number (-1: the last), a name such as "
+        "UPOS, or null",
     )
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = Field(
         "auto", description="how the tags mark spans; none means they mark words alone"
@@ -64,17 +64,20 @@ class DataConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _held_out_files_need_a_training_file(self) -> Self:
-        held_out = [key for key in ("dev", "test") if getattr(self, key)]
-        if held_out and not self.train:
+    def _own_files_come_together(self) -> Self:
+        files = {"train": self.train, "dev": self.dev, "test": self.test}
+        given = [f"data.{name}" for name, path in files.items() if path]
+        missing = [f"data.{name}" for name, path in files.items() if not path]
+        if given and missing:
             raise ValueError(
-                f"data.{held_out[0]} is set but data.train is not: the files belong "
-                "together. Set data.train to the training file"
+                f"{' and '.join(given)} set but not {' and '.join(missing)}: files of "
+                "your own come as all three. Set the rest, or leave them all null and "
+                "name a data.corpus"
             )
-        if not self.train and not self.corpus:
+        if not given and not self.corpus:
             raise ValueError(
-                "there is nothing to train on: data.corpus and data.train are both "
-                "null. Set data.corpus=conll2003, or data.train=my.conll"
+                "there is nothing to learn from: data.corpus and data.train are both "
+                "null. Set data.corpus=conll2003, or data.train, data.dev and data.test"
             )
         return self
 

@@ -52,6 +52,13 @@ class _Dumper(yaml.SafeDumper):
 
     yaml_implicit_resolvers: dict = {}
 
+    def represent_text(self, text: str) -> yaml.Node:
+        # Double quotes escape line breaks; other styles would write them out.
+        style = None if text.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 _PLAIN_WORDS = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -76,8 +83,8 @@ def read_leaves(text: str, label: str) -> dict[str, Leaf]:
     Only the outermost groups are opened: `training: {epochs: 3}` gives
     "training.epochs", and whatever mapping stands below is a value of its own.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             return {}
@@ -94,28 +101,21 @@ def read_leaves(text: str, label: str) -> dict[str, Leaf]:
         raise UserError(_explain(error, label)) from None
     except yaml.YAMLError as error:
         raise UserError(f"{label} is not YAML: {error}.") from None
-    finally:
-        loader.dispose()
 
 
 def parse_value(text: str, label: str) -> Any:
     """The value that a short YAML text such as `1e-3` or `[a, b]` stands for."""
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return _Loader(text).get_single_data()
     except yaml.YAMLError:
         raise UserError(
             f"{label}: {text!r} is not a YAML value. Put quotes around a text that has "
             f"special characters: {json.dumps(text, ensure_ascii=False)}"
         ) from None
-    finally:
-        loader.dispose()
 
 
 def format_value(value: Any) -> str:
     """`value` as YAML on one line; `parse_value` gives it back."""
-    if isinstance(value, str) and not value.isprintable():
-        return json.dumps(value)
     text = yaml.dump(
         value,
         Dumper=_Dumper,

@@ -1,0 +1,13 @@
+"""What holds for every test: a quiet TensorFlow, nothing of the user's own setup."""
+
+import os
+
+from seqloom.pipelines.engine import set_environment
+
+# Before any test module imports TensorFlow or MLflow.
+set_environment()
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "TF_CONFIG"):
+    os.environ.pop(name, None)
+# `make test` must not hand its own variables on to the makes that tests start.
+for name in [n for n in os.environ if n.startswith(("MAKE", "MFLAGS", "given_"))]:
+    del os.environ[name]
