@@ -1,0 +1,132 @@
+"""Which examples make a batch: length buckets under a token budget, by seed and epoch.
+
+A plan is made for a whole epoch before it starts, so that a resumed run can skip
+exactly the batches it has seen, and so that every replica gets a batch at every step.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from seqloom.pipelines.errors import UserError
+
+# Lengths are jittered by this share before sorting: sentences meet different
+# neighbours each epoch, and batches still pad little.
+LENGTH_JITTER = 0.05
+
+
+def plan_training(
+    lengths: np.ndarray,
+    batch_tokens: int,
+    max_rows: int,
+    batches_per_step: int,
+    num_replicas: int,
+    seed: int,
+    epoch: int,
+) -> list[np.ndarray]:
+    """Row indices of each batch of an epoch, in the order they are trained.
+
+    Every example is in exactly one batch. The number of batches is a multiple of
+    `batches_per_step` (replicas times accumulated micro-batches) and no batch is
+    empty; the batches that replicas work on at the same time have like lengths.
+
+    Args:
+        lengths: `(N,)` tokens of each example.
+        batch_tokens: Most tokens in a batch, padding included. A longer example
+            makes a batch of its own.
+        max_rows: Most examples in a batch.
+    """
+    if len(lengths) < batches_per_step:
+        raise UserError(
+            f"{len(lengths)} training examples cannot fill the {batches_per_step} "
+            "batches of one step: use fewer replicas, a smaller training.accumulation, "
+            "or more data."
+        )
+    random = np.random.default_rng([seed, epoch])
+    jittered = lengths * (1 + LENGTH_JITTER * random.uniform(-1, 1, len(lengths)))
+    order = np.argsort(jittered, kind="stable")
+    batches = _fill(order, lengths, batch_tokens, max_rows)
+    batches = _split_to_multiple(batches, batches_per_step)
+    groups = [
+        batches[start : start + num_replicas]
+        for start in range(0, len(batches), num_replicas)
+    ]
+    return [
+        batch for index in random.permutation(len(groups)) for batch in groups[index]
+    ]
+
+
+def plan_evaluation(
+    lengths: np.ndarray, batch_tokens: int, max_rows: int
+) -> list[np.ndarray]:
+    """Batches that cover every example once, shortest first."""
+    order = np.argsort(lengths, kind="stable")
+    return _fill(order, lengths, batch_tokens, max_rows)
+
+
+def padding_share(plan: list[np.ndarray], lengths: np.ndarray) -> float:
+    """Share of padded positions in all batches of a plan."""
+    padded = sum(len(rows) * lengths[rows].max() for rows in plan)
+    return float(1 - lengths.sum() / padded)
+
+
+def _fill(order, lengths, batch_tokens, max_rows) -> list[np.ndarray]:
+    """Cut `order` into runs of at most `batch_tokens` padded tokens."""
+    batches, start, longest = [], 0, 0
+    for end, row in enumerate(order):
+        longest = max(longest, lengths[row])
+        rows = end + 1 - start
+        if end > start and (rows * longest > batch_tokens or rows > max_rows):
+            batches.append(order[start:end])
+            start, longest = end, lengths[row]
+    return [*batches, order[start:]] if len(order) else batches
+
+
+def _split_to_multiple(batches: list[np.ndarray], multiple: int) -> list[np.ndarray]:
+    """Halve the largest batches until their number is a multiple; order is kept."""
+    batches = list(batches)
+    while len(batches) % multiple:
+        index = max(range(len(batches)), key=lambda i: len(batches[i]))
+        batches[index : index + 1] = np.array_split(batches[index], 2)
+    return batches
+
+
+def dataset(
+    task,
+    examples,
+    plan: list[np.ndarray],
+    training: bool,
+    seed: int = 0,
+    numbers: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Stream planned batches, made in parallel.
+
+    A batch depends on the seed and its number only, never on what came before it.
+
+    Args:
+        numbers: Which batches of the plan, in order; all by default.
+    """
+    rows = tf.ragged.constant(plan, dtype=tf.int64, ragged_rank=1)
+    if numbers is None:
+        numbers = np.arange(len(plan))
+
+    def make(number):
+        return task.batch(examples, rows[number], training, tf.stack([seed, number]))
+
+    return (
+        tf.data.Dataset.from_tensor_slices(numbers.astype(np.int32))
+        .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def worker_share(
+    num_batches: int, first: int, num_replicas: int, worker: int, num_workers: int
+) -> np.ndarray:
+    """Numbers of the batches that one of several workers trains on, from `first` on.
+
+    Each group of `num_replicas` batches is one step's; a worker with r replicas takes
+    the r of its place in it.
+    """
+    numbers = np.arange(first, num_batches)
+    local = num_replicas // num_workers
+    return numbers[(numbers % num_replicas) // local == worker]

@@ -1,0 +1,157 @@
+"""The tagging model: word features in, one score a tag out, for every token."""
+
+import keras
+
+from seqloom.layers import (
+    CharacterConvolution,
+    CharacterRecurrence,
+    LinearChainCRF,
+    RecurrentEncoder,
+    TokenEmbedding,
+    iob2_constraints,
+)
+from seqloom.tasks.word_features import NUM_AFFIXES
+
+
+@keras.saving.register_keras_serializable(package="seqloom")
+class Tagger(keras.Model):
+    """A functional model that ends in tag scores, with an optional CRF on top.
+
+    `compile(optimizer)` and `fit(features, tag_ids)` work as with any Keras model:
+    the loss is the tagging loss, averaged over the real tokens.
+
+    Shapes: B sentences, T tokens, K tags.
+
+    Call arguments:
+        features: dict of int32 tensors, as `WordFeatures` makes them, padded with 0.
+
+    Returns:
+        emissions `(B, T, K)` float32: logits of the tags, or CRF emission scores.
+    """
+
+    def __init__(self, inputs, outputs, crf=None, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.crf = crf
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        total, weight = tagging_loss(self, x["word_ids"] != 0, y, y_pred)
+        return total / keras.ops.maximum(weight, 1.0)
+
+
+def tagging_loss(model, mask, tag_ids, emissions):
+    """Summed negative log-likelihood of the right tags, and the number of tokens.
+
+    Args:
+        mask: `(B, T)` bool, True at real tokens.
+        tag_ids: `(B, T)` int32, anything at padding.
+        emissions: `(B, T, K)` from the model.
+    """
+    ops = keras.ops
+    weight = ops.sum(ops.cast(mask, "float32"))
+    if model.crf is not None:
+        return -ops.sum(model.crf.log_likelihood(emissions, tag_ids, mask)), weight
+    losses = keras.losses.sparse_categorical_crossentropy(
+        tag_ids, emissions, from_logits=True
+    )  # (B, T)
+    return ops.sum(ops.where(mask, losses, 0.0)), weight
+
+
+def build_tagger(
+    sizes: dict,
+    tags: list[str],
+    *,
+    word_units: int = 100,
+    characters: str = "convolution",
+    char_embedding_units: int = 30,
+    char_units: int = 50,
+    shape_units: int = 16,
+    affix_units: int = 24,
+    cell: str = "lstm",
+    units: int = 200,
+    num_layers: int = 1,
+    bidirectional: bool = True,
+    residual: bool = False,
+    dropout: float = 0.5,
+    output: str = "crf",
+    constrained: bool = False,
+) -> Tagger:
+    """Build the tagger of Ma & Hovy 2016 with shape and affix features beside.
+
+    Args:
+        sizes: Number of ids of each view: words, characters, shapes, affixes.
+        tags: Names of the K tags, by id.
+        characters: `convolution`, `recurrent` or `none`.
+        constrained: Let the CRF give valid IOB2 sequences only.
+
+    Reference: Ma & Hovy 2016, https://arxiv.org/abs/1603.01354; Lample et al. 2016,
+    https://arxiv.org/abs/1603.01360.
+    """
+    # === Inputs ===
+    word_ids = keras.Input([None], dtype="int32", name="word_ids")
+    char_ids = keras.Input([None, None], dtype="int32", name="char_ids")
+    shape_ids = keras.Input([None], dtype="int32", name="shape_ids")
+    affix_ids = keras.Input([None, NUM_AFFIXES], dtype="int32", name="affix_ids")
+    mask = keras.ops.not_equal(word_ids, 0)  # (B, T)
+
+    # === Word features ===
+    views = [TokenEmbedding(sizes["words"], word_units, name="words")(word_ids)]
+    if characters != "none":
+        views.append(
+            _character_layer(
+                characters, sizes["characters"], char_embedding_units, char_units
+            )(char_ids)
+        )
+    if shape_units:
+        shapes = TokenEmbedding(sizes["shapes"], shape_units, name="shapes")
+        views.append(shapes(shape_ids))
+    if affix_units:
+        affixes = TokenEmbedding(sizes["affixes"], affix_units, name="affixes")
+        vectors = affixes(affix_ids)  # (B, T, 4, A)
+        flatten = keras.layers.Reshape([-1, NUM_AFFIXES * affix_units])
+        views.append(flatten(vectors))  # (B, T, 4A)
+    words = keras.layers.Concatenate(name="features")(views)  # (B, T, D)
+
+    # === Context ===
+    encoder = RecurrentEncoder(
+        units,
+        num_layers,
+        cell=cell,
+        bidirectional=bidirectional,
+        residual=residual,
+        dropout=dropout,
+        name="encoder",
+    )
+    context = encoder(words, mask=mask)  # (B, T, 2U)
+    context = keras.layers.Dropout(dropout, noise_shape=[None, 1, None])(context)
+
+    # === Tags ===
+    emissions = keras.layers.Dense(len(tags), dtype="float32", name="tags")(context)
+    crf = None
+    if output == "crf":
+        constraints = iob2_constraints(tags) if constrained else ()
+        crf = LinearChainCRF(len(tags), *constraints, name="crf")
+        emissions = crf(emissions, mask=mask)
+    inputs = {
+        "word_ids": word_ids,
+        "char_ids": char_ids,
+        "shape_ids": shape_ids,
+        "affix_ids": affix_ids,
+    }
+    return Tagger(inputs, emissions, crf=crf, name="tagger")
+
+
+def _character_layer(kind, vocabulary_size, embedding_units, units):
+    if kind == "convolution":
+        return CharacterConvolution(
+            vocabulary_size, embedding_units, units, name="characters"
+        )
+    if kind == "recurrent":
+        return CharacterRecurrence(
+            vocabulary_size, embedding_units, units, name="characters"
+        )
+    raise ValueError(
+        f"characters must be convolution, recurrent or none, got {kind!r}: "
+        "it names how the letters of a word become a vector."
+    )

@@ -1,0 +1,180 @@
+"""Tagging: one tag for every token (NER, part of speech)."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from seqloom.tasks.examples import Examples
+from seqloom.tasks.records import DataError, TaggedSentence
+from seqloom.tasks.tagger import build_tagger, tagging_loss
+from seqloom.tasks.word_features import WordFeatures
+
+
+class TaggingTask:
+    """Synchronous many-to-many: a sequence of words to a sequence of tags.
+
+    One example, raw and encoded:
+
+        Rhea   met  Ada    in  Paris          words
+        B-PER  O    B-PER  O   B-LOC          tags
+        812    95   1      7   530            word_ids (1 = unknown)
+        1      4    1      4   0              tag_ids (tags sorted by name)
+
+    Args:
+        name: `ner` or `pos`.
+        spans: Whether the tags are IOB2 spans.
+        min_frequency: Words seen less often in training are unknown.
+        lowercase: Whether word ids ignore case; characters and shapes never do.
+        max_characters: Letters of a word that the model reads.
+        word_dropout: Strength of rare-word replacement in training; 0 switches it off.
+        model: Arguments of `build_tagger`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spans: bool,
+        min_frequency: int = 1,
+        lowercase: bool = True,
+        max_characters: int = 20,
+        word_dropout: float = 0.25,
+        model: dict | None = None,
+    ):
+        self.name = name
+        self.spans = spans
+        self.word_dropout = word_dropout
+        self.model_arguments = dict(model or {})
+        self.tags: list[str] = []
+        self.features: WordFeatures | None = None
+        self._feature_arguments = {
+            "lowercase": lowercase,
+            "max_characters": max_characters,
+        }
+        self._min_frequency = min_frequency
+
+    # === Vocabulary ===
+
+    def fit_vocabulary(self, records: Sequence[TaggedSentence]) -> None:
+        self.features = WordFeatures.fit(
+            _tokens(records),
+            min_frequency=self._min_frequency,
+            **self._feature_arguments,
+        )
+        self.tags = sorted({tag for record in records for tag in record.tags})
+        if self.spans:
+            # A span type may begin with I- nowhere in a small training text.
+            self.tags = sorted(
+                {*self.tags, *("I" + tag[1:] for tag in self.tags if tag != "O"), "O"}
+                | {"B" + tag[1:] for tag in self.tags if tag != "O"}
+            )
+
+    def save_vocabulary(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.features.save(folder)
+        (folder / "tags.json").write_text(json.dumps(self.tags), encoding="utf-8")
+
+    def load_vocabulary(self, folder: Path) -> None:
+        self.features = WordFeatures.load(folder, **self._feature_arguments)
+        self.tags = json.loads((folder / "tags.json").read_text(encoding="utf-8"))
+
+    # === Data ===
+
+    def examples(self, records: Sequence[TaggedSentence]) -> Examples:
+        """Encode sentences: row ids into a table of words, and tag ids."""
+        lengths = np.array([len(record.tokens) for record in records], np.int64)
+        words, word_rows = np.unique(
+            np.array(_tokens(records), object),
+            return_inverse=True,
+        )
+        known = {tag: index for index, tag in enumerate(self.tags)}
+        tag_ids = [
+            known[tag] if tag in known else self._unknown_tag(tag, record)
+            for record in records
+            for tag in record.tags
+        ]
+        ragged = tf.RaggedTensor.from_row_lengths
+        return Examples(
+            columns={
+                "word_rows": ragged(tf.constant(word_rows + 1, tf.int32), lengths),
+                "tag_ids": ragged(tf.constant(tag_ids, tf.int32), lengths),
+            },
+            lengths=lengths,
+            tables=self._word_table(tf.constant(words.tolist())),
+        )
+
+    def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
+        """Cut the batch of the given rows: features dict and tag ids `(B, T)`.
+
+        Args:
+            rows: `(B,)` int64 example indices.
+            training: Whether rare words are replaced by the unknown one.
+            seed: `(2,)` int32; the same seed gives the same batch.
+        """
+        columns = {
+            name: tf.gather(column, rows).to_tensor()  # (B, T)
+            for name, column in examples.columns.items()
+        }
+        features = gather_features(examples.tables, columns["word_rows"])
+        if training and self.word_dropout:
+            features["word_ids"] = self.features.replace_rare(
+                features["word_ids"], self.word_dropout, seed
+            )
+        return features, columns["tag_ids"]
+
+    def preprocess(self, words) -> dict:
+        """Features `(B, T, ...)` of a ragged `(B, (T))` string tensor, in the graph."""
+        unique, rows = tf.unique(words.flat_values)
+        table = self._word_table(unique)
+        return gather_features(table, words.with_flat_values(rows + 1).to_tensor())
+
+    def _word_table(self, words) -> dict:
+        """Features of `(W,)` words with a row of zeros, for padding, in front."""
+        return {
+            name: tf.pad(value, [[1, 0]] + [[0, 0]] * (value.shape.rank - 1))
+            for name, value in self.features(words).items()
+        }
+
+    def _unknown_tag(self, tag: str, record: TaggedSentence):
+        raise DataError(
+            f"Unknown tag {tag!r} in the sentence at {record.where or 'unknown place'}:"
+            f" training has only {', '.join(self.tags)}. Correct the tag, or add "
+            "training sentences that hold it."
+        )
+
+    # === Model ===
+
+    def build_model(self):
+        sizes = {view: len(getattr(self.features, view)) for view in WordFeatures.VIEWS}
+        return build_tagger(sizes, self.tags, **self.model_arguments)
+
+    def loss(self, model, batch, outputs) -> tuple:
+        """Summed loss and number of tokens of one batch, both scalar float32."""
+        features, tag_ids = batch
+        return tagging_loss(model, features["word_ids"] != 0, tag_ids, outputs)
+
+    def decode(self, model, emissions, mask) -> tuple:
+        """Best tag ids and their probabilities, both `(B, T)`."""
+        if model.crf is None:
+            probabilities = tf.nn.softmax(emissions)
+            tag_ids = tf.argmax(emissions, axis=-1, output_type=tf.int32)
+        else:
+            probabilities = model.crf.marginals(emissions, mask)
+            tag_ids, _ = model.crf.decode(emissions, mask)
+        scores = tf.gather(probabilities, tag_ids, batch_dims=2)
+        return tag_ids, scores
+
+
+def _tokens(records: Sequence[TaggedSentence]) -> list[str]:
+    return [token for record in records for token in record.tokens]
+
+
+def gather_features(table: dict, rows) -> dict:
+    """Look up `(B, T)` rows; characters are cut to the longest word in the batch."""
+    features = {name: tf.gather(values, rows) for name, values in table.items()}
+    used = tf.reduce_any(features["char_ids"] != 0, axis=[0, 1])
+    length = tf.maximum(tf.reduce_sum(tf.cast(used, tf.int32)), 1)
+    features["char_ids"] = features["char_ids"][:, :, :length]
+    return features
