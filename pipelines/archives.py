@@ -15,6 +15,7 @@ from typing import IO
 from seqloom.pipelines.errors import UserError
 
 MAX_MEMBER_BYTES = 2**30
+Archive = str | bytes | os.PathLike | None  # what zipfile and tarfile call a name
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
 
 
@@ -67,7 +68,7 @@ def _opened(archive: str | Path, member: str) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(archive) as packed, _open_zip(packed, member) as file:
                 yield file
         else:
-            with tarfile.open(archive) as packed, _open_tar(packed, member) as file:
+            with tarfile.open(archive) as tar, _open_tar(tar, member) as file:
                 yield file
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -100,15 +101,15 @@ def _open_tar(packed: tarfile.TarFile, member: str) -> IO[bytes]:
     return file
 
 
-def _no_member(archive, member: str, names: list[str]) -> UserError:
+def _no_member(archive: Archive, member: str, names: list[str]) -> UserError:
     near = get_close_matches(member, names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return UserError(f"{os.fspath(archive)}: holds no file {member!r}.{hint}")
+    return UserError(f"{archive!s}: holds no file {member!r}.{hint}")
 
 
-def _no_regular_file(archive, member: str) -> UserError:
+def _no_regular_file(archive: Archive, member: str) -> UserError:
     return UserError(
-        f"{os.fspath(archive)}: refused to read {member!r}: it is a link, a folder or "
+        f"{archive!s}: refused to read {member!r}: it is a link, a folder or "
         "a device, not a regular file. Name the file it stands for."
     )
 

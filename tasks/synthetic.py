@@ -12,6 +12,7 @@ several tags, the word before. A tagger that misses 99 % on them has a fault.
 """
 
 import random
+from collections.abc import Sequence
 
 from seqloom.tasks.records import TaggedSentence
 
@@ -124,7 +125,9 @@ def _ner_sentence(generator: random.Random) -> Tokens:
     return [*sentence[:13], (".", "O")]
 
 
-def _outside(generator, words: list[str], least: int, most: int) -> Tokens:
+def _outside(
+    generator: random.Random, words: Sequence[str], least: int, most: int
+) -> Tokens:
     return [
         (generator.choice(words), "O") for _ in range(generator.randint(least, most))
     ]
