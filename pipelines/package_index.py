@@ -1,5 +1,6 @@
 """Download one exact wheel or sdist with pip, without installing or importing it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -90,4 +91,6 @@ def _pip_error(
         )
     errors = [line for line in lines if line.startswith("ERROR")] or lines
     last = errors[-1] if errors else f"exit status {finished.returncode}, no message"
-    return UserError(f"Cannot download {package.requirement} with pip: {last}")
+    broken = re.findall(r"connection broken by '(.*)': /", finished.stderr)
+    reason = f" (the package index cannot be reached: {broken[-1]})" if broken else ""
+    return UserError(f"Cannot download {package.requirement} with pip: {last}{reason}")

