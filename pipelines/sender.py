@@ -11,7 +11,8 @@ from seqloom.pipelines import spool
 from seqloom.pipelines.delivery import Delivery, Rejected, Unavailable
 
 ATTEMPTS = 5  # for an event that fails although the server answers
-LONGEST_PAUSE_SECONDS = 30.0
+PAUSE_SECONDS = 2.0  # between two looks at the spool
+LONGEST_PAUSE_SECONDS = 30.0  # between two tries to reach a server that is away
 
 
 class Sender:
@@ -114,21 +115,20 @@ class Sender:
 class SenderThread(threading.Thread):
     """Runs a sender beside the training, until it is told to finish.
 
-    A server that is away is said once, asked again after 1, 2, 4 ... 30 seconds, and
-    said once more when it is back.
+    A server that is away is said once, asked again after 4, 8, 16, 30, 30 ... seconds,
+    and said once more when it is back.
     """
 
-    def __init__(self, sender: Sender, seconds: float = 2.0):
+    def __init__(self, sender: Sender):
         super().__init__(name="seqloom-tracking", daemon=True)
         self.sender = sender
-        self.seconds = seconds
         self.away = False
         self.failure = ""
         self._finishing = threading.Event()
 
     def run(self) -> None:
         """Send, pause, and once more when finishing."""
-        pause = self.seconds
+        pause = PAUSE_SECONDS
         finishing = False
         while not finishing:
             # Read before sending: what was spooled before `finish` must be seen.
@@ -136,7 +136,7 @@ class SenderThread(threading.Thread):
             try:
                 count = self.sender.send_pending()
                 self._back(count)
-                pause = self.seconds
+                pause = PAUSE_SECONDS
             except Unavailable as error:
                 self._lost(str(error))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
