@@ -163,6 +163,15 @@ class CharacterRecurrence(keras.layers.Layer):
             name="encoder",
         )
 
+    @property
+    def use_cudnn(self):
+        """As that of `RecurrentEncoder`: set it to False before an export."""
+        return self.encoder.use_cudnn
+
+    @use_cudnn.setter
+    def use_cudnn(self, value):
+        self.encoder.use_cudnn = value
+
     def build(self, char_ids_shape):
         self.embedding.build((None, None))
         self.encoder.build((None, None, self.embedding.units))

@@ -80,6 +80,12 @@ def test_words_without_characters_are_masked(layer):
     assert np.all(layer(CHAR_IDS).numpy()[LENGTHS > 0] != 0)
 
 
+def test_use_cudnn_reaches_the_encoder():
+    layer = recurrence()
+    layer.use_cudnn = False
+    assert layer.encoder.use_cudnn is False
+
+
 @pytest.mark.parametrize("make", [convolution, recurrence])
 def test_dropout_acts_in_training_alone(make):
     layer = make(dropout=0.5)

@@ -203,6 +203,21 @@ def test_contract(arguments):
     check_layer(RecurrentEncoder(2, **arguments), sequences())
 
 
+def test_no_row_reaches_the_recurrent_layers_empty():
+    """cuDNN would abort, on a GPU only: so look at the mask that is handed on."""
+    layer = encoder(3, num_layers=2)
+    masks = []
+    for number, inner in enumerate(list(layer.layers)):
+        layer.layers[number] = lambda x, mask, inner=inner, **_: (
+            masks.append(np.array(mask)) or inner(x, mask=mask)
+        )
+    layer(sequences(), mask=MASK)
+    assert len(masks) == 2
+    for mask in masks:
+        np.testing.assert_array_equal(mask.sum(axis=1), np.maximum(LENGTHS, 1))
+        assert np.all(mask[:, 0])
+
+
 def test_use_cudnn_reaches_every_layer():
     layer = RecurrentEncoder(2, num_layers=2)
     assert layer.use_cudnn == "auto"
