@@ -124,7 +124,7 @@ def _read_run(folder: Path) -> ComparedRun:
         leaves = read_leaves(text, str(folder / "config.yaml"))
         settings = {key: leaf.value for key, leaf in leaves.items()}
         metrics = json.loads(metrics_path.read_text()) if metrics_path.exists() else {}
-        groups = {name: metrics.get(name) or {} for name in _GROUPS}
+        groups: dict[str, Any] = {name: metrics.get(name) or {} for name in _GROUPS}
     except (UserError, OSError, ValueError, AttributeError) as error:
         return ComparedRun(folder.name, {}, problem=str(error))
     return ComparedRun(folder.name, settings, **groups)

@@ -5,6 +5,7 @@ written and no window is opened.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,6 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from seqloom.tasks.figure_style import BLUE, GREY, ORANGE, STYLE
+
+# Tags such as `PRP$` are names, not formulas.
+TAG_STYLE = {**STYLE, "text.parse_math": False}
 
 
 def entity_type(tag: str) -> str:
@@ -74,15 +78,20 @@ def confusion_matrix(labels: Sequence[str], counts: np.ndarray) -> Figure:
     Args:
         labels: K names.
         counts: int array `(K, K)`, rows true, columns predicted.
+
+    Raises:
+        ValueError: There are no labels.
     """
     counts = np.asarray(counts)
     size = len(labels)
+    if not size:
+        raise ValueError("A confusion matrix needs at least one tag; there is none.")
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     cell = 0.75 if size <= 12 else 0.42 if size <= 25 else 0.3
     side = max(4.2, cell * size + 1.8)
     font = 9 if size <= 12 else 6.5 if size <= 25 else 5
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**TAG_STYLE, "axes.grid": False}):
         figure = Figure(figsize=(side + 0.8, side + 0.2), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
@@ -100,7 +109,9 @@ def confusion_matrix(labels: Sequence[str], counts: np.ndarray) -> Figure:
                 fontsize=font,
                 color="white" if share > 0.35 else "#222222",
             )
-        ticks = {"fontsize": 10 if size <= 12 else 8 if size <= 25 else 7}
+        ticks: dict[str, Any] = {
+            "fontsize": 10 if size <= 12 else 8 if size <= 25 else 7
+        }
         axes.set_xticks(range(size), labels, rotation=0 if size <= 8 else 90, **ticks)
         axes.set_yticks(range(size), labels, **ticks)
         axes.tick_params(length=0)
@@ -133,7 +144,7 @@ def type_scores(
     """
     names = sorted(frequencies, key=lambda name: (frequencies[name], name))
     rows = np.arange(len(names))
-    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**TAG_STYLE, "axes.grid.axis": "x"}):
         height = 1.5 + 0.32 * max(2, len(names))
         figure = Figure(figsize=(8.5, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -175,7 +186,7 @@ def known_and_unknown_words(
     names = [name for name in ("unknown", "known", "all") if name in scores]
     rows = np.arange(len(names))
     colours = {"unknown": ORANGE, "known": BLUE, "all": GREY}
-    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**TAG_STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(7, 1.3 + 0.5 * len(names)), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
@@ -197,7 +208,7 @@ def known_and_unknown_words(
     return figure
 
 
-_BESIDE = {
+_BESIDE: dict[str, Any] = {
     "xytext": (4, 0),
     "textcoords": "offset points",
     "va": "center",
