@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from seqloom.pipelines import batching
@@ -13,7 +12,7 @@ MAX_ROWS = 1024
 
 
 class Evaluator:
-    """Decodes one split with a task's model, again and again while it trains.
+    """Runs a task's model over one split, again and again while it trains.
 
     Args:
         task: Gives batches, loss and decoding.
@@ -27,26 +26,27 @@ class Evaluator:
         examples = task.examples(records)
         self.plan = batching.plan_evaluation(examples.lengths, BATCH_TOKENS, MAX_ROWS)
         self.batches = batching.dataset(task, examples, self.plan, training=False)
-        self.lengths = examples.lengths
-        self._decode = tf.function(self._decode_batch, reduce_retracing=True)
+        self._run = tf.function(self._run_batch, reduce_retracing=True)
 
-    def decode(self) -> tuple[list[np.ndarray], list[np.ndarray], float]:
-        """Tag ids `(T,)` and scores `(T,)` of every record, and the mean loss."""
-        tag_ids: list = [None] * len(self.records)
-        scores: list = [None] * len(self.records)
+    def predict(self) -> tuple[list[dict], float]:
+        """A row of predictions for every record, in their order, and the mean loss."""
+        outputs: list = [None] * len(self.records)
         total = weight = 0.0
-        for rows, batch in zip(self.plan, self.batches, strict=True):
-            ids, probabilities, loss, tokens = self._decode(batch)
-            total, weight = total + float(loss), weight + float(tokens)
-            ids, probabilities = ids.numpy(), probabilities.numpy()
-            for place, row in enumerate(rows):
-                length = self.lengths[row]
-                tag_ids[row] = ids[place, :length]
-                scores[row] = probabilities[place, :length]
-        return tag_ids, scores, total / max(weight, 1.0)
+        for numbers, batch in zip(self.plan, self.batches, strict=True):
+            predicted, loss, count = self._run(batch)
+            total, weight = total + float(loss), weight + float(count)
+            for number, *values in zip(
+                numbers, *(tensor.numpy() for tensor in predicted), strict=True
+            ):
+                outputs[number] = values
+        return self.task.predictions(self.records, outputs), total / max(weight, 1.0)
 
-    def _decode_batch(self, batch):
+    def measure(self) -> dict[str, float]:
+        """Validation metrics of the model as it is."""
+        rows, loss = self.predict()
+        return {**self.task.evaluate(rows, quick=True).values, "loss": loss}
+
+    def _run_batch(self, batch):
         outputs = self.model(batch[0], training=False)
-        ids, scores = self.task.decode(self.model, outputs, batch[0]["word_ids"] != 0)
         loss, weight = self.task.loss(self.model, batch, outputs)
-        return ids, scores, loss, weight
+        return self.task.predict(self.model, batch, outputs), loss, weight

@@ -1,10 +1,9 @@
 """The training loop: epochs, validation, best weights, checkpoints, interruption."""
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 
 import keras
@@ -12,9 +11,11 @@ import numpy as np
 
 from seqloom.pipelines import batching
 from seqloom.pipelines.averaging import WeightAverage
+from seqloom.pipelines.best_weights import BestWeights
 from seqloom.pipelines.checkpoints import Checkpoints
 from seqloom.pipelines.config import TrainingConfig
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.interruption import Interrupted, Interruption
 from seqloom.pipelines.optimization import build_optimizer, current_rate
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
@@ -23,20 +24,19 @@ from seqloom.pipelines.steps import TrainingStep
 LOWER_IS_BETTER = ("loss", "perplexity", "error")
 
 
-class Interrupted(Exception):
-    """Training was told to stop; all is saved and the run can go on later."""
-
-
 @dataclass
 class Position:
     """Where a training stands; saved with every checkpoint."""
 
     epoch: int = 0
-    batch: int = 0  # micro-batches of this epoch that are done
+    batch: int = 0  # batches of this epoch that are done
     step: int = 0
     seconds: float = 0.0
+    training_seconds: float = 0.0  # without validation
     tokens: int = 0
-    best: dict = field(default_factory=dict)  # step, value, metrics
+    epoch_loss: float = 0.0  # sums over this epoch
+    epoch_tokens: float = 0.0
+    best: dict = field(default_factory=dict)  # step, epoch, value, metrics
     worse_validations: int = 0
     finished: bool = False
 
@@ -55,6 +55,7 @@ class Trainer:
         run: Receives checkpoints, best weights and the history.
         chief: Whether this process writes to the run directory.
         log: Called with (values, step) for the tracker.
+        log_every_steps: How many steps lie between two logged losses.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class Trainer:
         self.log_every_steps = log_every_steps
         self.progress = progress or TrainingProgress()
         self.position = Position()
+        self.best_weights = BestWeights(model, run.weights_path)
+        self.interruption = Interruption(self.progress.say)
+        self.batches_per_step = settings.accumulation * strategy.num_replicas_in_sync
         self._history: list[dict] = []
-        self._signal: int | None = None
 
     # === The loop ===
 
@@ -104,65 +107,63 @@ class Trainer:
         """
         total_steps = self._build(examples)
         self._restore()
-        callbacks = self._callback_list(callbacks, total_steps)
-        with self.progress, self._catch_signals():
+        calls = self._callback_list(callbacks, total_steps)
+        with self.progress, self.interruption.caught():
             self.progress.begin(total_steps, self.position.step)
-            callbacks.on_train_begin()
+            calls.on_train_begin()
             while not self.position.finished:
-                callbacks.on_epoch_begin(self.position.epoch)
-                logs = self._train_epoch(examples, callbacks, total_steps)
+                calls.on_epoch_begin(self.position.epoch)
+                logs = self._train_epoch(examples, calls, total_steps)
                 logs |= self._validate(validate)
-                callbacks.on_epoch_end(self.position.epoch, logs)
+                calls.on_epoch_end(self.position.epoch, logs)
                 self._end_epoch(total_steps)
-            callbacks.on_train_end()
+            calls.on_train_end()
         return self.position
 
-    def _train_epoch(self, examples, callbacks, total_steps: int) -> dict:
-        settings, position = self.settings, self.position
+    def load_best(self) -> None:
+        """Put the best weights into the model; the chief keeps them for good."""
+        if self.chief:
+            self.best_weights.finish(self.position.best["step"])
+
+    def padding(self, examples) -> float:
+        """Share of padding in the batches of the first epoch."""
+        return batching.padding_share(self._plan(examples, 0), examples.lengths)
+
+    def _train_epoch(self, examples, calls, total_steps: int) -> dict:
+        position = self.position
         plan = self._plan(examples, position.epoch)
         batches = iter(self._distribute(examples, plan, position.epoch, position.batch))
-        loss = tokens = 0.0
         while position.batch < len(plan) and position.step < total_steps:
             count = self._steps_until_a_stop(plan, total_steps)
-            callbacks.on_train_batch_begin(position.step)
+            calls.on_train_batch_begin(position.step)
             started = time.perf_counter()
             report = self.step(batches, np.int32(count)).numpy()  # (count, 3)
             seconds = time.perf_counter() - started
             self._check_finite(report)
-            position.batch += count * self._batches_per_step
-            position.step += count
-            position.tokens += int(report[:, 1].sum())
-            position.seconds += seconds
-            loss, tokens = loss + report[:, 0].sum(), tokens + report[:, 1].sum()
-            self._record(report, seconds)
-            callbacks.on_train_batch_end(position.step - 1, {"loss": loss / tokens})
-            if self._checkpoint_due():
-                self._save()
-            self._stop_if_asked()
-        return {"loss": float(loss / max(tokens, 1.0))}
+            self._advance(report, seconds)
+            loss = position.epoch_loss / max(position.epoch_tokens, 1.0)
+            calls.on_train_batch_end(position.step - 1, {"loss": loss})
+            self._stop_on_the_way(last=position.batch >= len(plan))
+        return {"loss": position.epoch_loss / max(position.epoch_tokens, 1.0)}
 
     def _validate(self, validate) -> dict:
         """Validation metrics of the (averaged) weights; keeps them if they are best."""
         started = time.perf_counter()
-        settings, position = self.settings, self.position
+        position = self.position
         with self.average.applied() if self.average else nullcontext():
             metrics = validate()
             value = self._monitored(metrics)
-            improved = not position.best or self._is_better(
-                value, position.best["value"]
-            )
+            improved = self._is_better(value)
             if improved and self.chief:
-                self._save_best(position.step)
+                self.best_weights.save(position.step)
         if improved:
             position.best = {
                 "step": position.step,
-                "epoch": position.epoch,
+                "epoch": position.epoch + 1,
                 "value": value,
                 "metrics": metrics,
             }
-            position.worse_validations = 0
-        else:
-            position.worse_validations += 1
+        position.worse_validations = 0 if improved else position.worse_validations + 1
         position.seconds += time.perf_counter() - started
         logs = {f"val_{name}": number for name, number in metrics.items()}
         self._history.append(
@@ -174,9 +175,10 @@ class Trainer:
 
     def _end_epoch(self, total_steps: int) -> None:
         position, patience = self.position, self.settings.patience
+        tired = patience is not None and position.worse_validations >= patience
         position.epoch += 1
         position.batch = 0
-        tired = patience is not None and position.worse_validations >= patience
+        position.epoch_loss = position.epoch_tokens = 0.0
         position.finished = (
             tired
             or position.epoch >= self.settings.epochs
@@ -190,17 +192,14 @@ class Trainer:
                 f"{patience} validations."
             )
         if not position.finished:
-            self._stop_if_asked()
+            self._raise_if_interrupted()
 
     # === Preparation ===
 
     def _build(self, examples) -> int:
         """Make optimizer, average and graph; gives the number of steps to train."""
         settings = self.settings
-        self._batches_per_step = (
-            settings.accumulation * self.strategy.num_replicas_in_sync
-        )
-        per_epoch = len(self._plan(examples, 0)) // self._batches_per_step
+        per_epoch = len(self._plan(examples, 0)) // self.batches_per_step
         total_steps = settings.epochs * per_epoch
         if settings.max_steps is not None:
             total_steps = min(total_steps, settings.max_steps)
@@ -249,7 +248,7 @@ class Trainer:
             examples.lengths,
             batch_tokens=self.settings.batch_tokens,
             max_rows=self.settings.max_rows or len(examples),
-            batches_per_step=self._batches_per_step,
+            batches_per_step=self.batches_per_step,
             num_replicas=self.strategy.num_replicas_in_sync,
             seed=self.seed,
             epoch=epoch,
@@ -286,57 +285,67 @@ class Trainer:
             steps=total_steps,
         )
 
-    # === Stops on the way ===
+    # === Saving and stopping ===
 
     def _steps_until_a_stop(self, plan, total_steps: int) -> int:
         position, settings = self.position, self.settings
-        left = (len(plan) - position.batch) // self._batches_per_step
+        left = (len(plan) - position.batch) // self.batches_per_step
         count = min(settings.steps_per_call, left, total_steps - position.step)
         if settings.checkpoint_steps:
             due = settings.checkpoint_steps - position.step % settings.checkpoint_steps
             count = min(count, due)
         return count
 
-    def _checkpoint_due(self) -> bool:
+    def _stop_on_the_way(self, last: bool) -> None:
+        """Save in mid-epoch where it is due or asked for; an epoch's end saves anyway."""
         every = self.settings.checkpoint_steps
-        return bool(every) and self.position.step % every == 0
-
-    def _stop_if_asked(self) -> None:
-        if self._signal is None:
+        if last:
             return
-        if self.position.batch:  # the end of an epoch has saved already
+        if every and self.position.step % every == 0:
             self._save()
-        raise Interrupted(
-            f"Stopped at step {self.position.step} by {signal.Signals(self._signal).name}"
-            f"; everything is saved in {self.run.folder}."
+        elif self.interruption.signal is not None:
+            self._save()
+        self._raise_if_interrupted()
+
+    def _raise_if_interrupted(self) -> None:
+        if self.interruption.signal is not None:
+            raise Interrupted(
+                self.interruption.signal,
+                self.position.step,
+                self.run.folder,
+                self.task.name,
+            )
+
+    def _save(self) -> None:
+        if not self.chief:
+            return
+        self.run.append_history(self._history)
+        self._history = []
+        try:
+            self.checkpoints.save(self.position.step, asdict(self.position))
+        except OSError as error:
+            self.progress.say(
+                f"No checkpoint at step {self.position.step}: {error}. The one before "
+                "is unharmed and training goes on; make room on the disk."
+            )
+            return
+        if self.position.best:
+            self.best_weights.drop_others(self.position.best["step"])
+
+    def _restore(self) -> None:
+        values = self.checkpoints.restore(self.progress.say)
+        if values is None:
+            return
+        self.position = Position(**values)
+        if self.chief:
+            self.run.cut_history(self.position.step)
+        self.progress.say(
+            f"Going on from step {self.position.step}, epoch {self.position.epoch + 1}."
         )
-
-    @contextmanager
-    def _catch_signals(self):
-        """Ctrl-C and SIGTERM end training after the running step, not within it."""
-
-        def note(number, _frame):
-            if self._signal is not None:
-                raise KeyboardInterrupt  # a second Ctrl-C does not wait
-            self._signal = number
-            self.progress.say("Stopping after this step ...")
-
-        try:
-            before = {
-                n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)
-            }
-        except ValueError:  # not the main thread: signals are the caller's
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _check_finite(self, report) -> None:
-        watched = (
-            report[:, :2] if self.settings.precision == "mixed_float16" else report
-        )
+        # A float16 gradient may overflow: the loss scale deals with that.
+        watched = report[:, : 2 if self.settings.precision == "mixed_float16" else 3]
         if np.isfinite(watched).all():
             return
         bad = int(np.argmin(np.isfinite(watched).all(axis=1)))
@@ -353,7 +362,7 @@ class Trainer:
             "smaller training.clip_norm."
         )
 
-    # === Best weights ===
+    # === What is best ===
 
     def _monitored(self, metrics: dict[str, float]) -> float:
         name = self.settings.monitor
@@ -364,94 +373,51 @@ class Trainer:
             )
         return metrics[name]
 
-    def _is_better(self, value: float, best: float) -> bool:
-        if math.isnan(value):
-            return False
+    def _is_better(self, value: float) -> bool:
+        best = self.position.best.get("value", math.nan)
+        if math.isnan(best) or math.isnan(value):
+            return math.isnan(best)
         if _lower_is_better(self.settings.monitor):
             return value < best
         return value > best
 
-    def _best_path(self, step: int):
-        return self.run.weights_path.with_name(f"step-{step:08d}.weights.h5")
-
-    def _save_best(self, step: int) -> None:
-        path = self._best_path(step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.model.save_weights(path, overwrite=True)
-
-    def load_best(self) -> None:
-        """Put the best weights into the model, and keep them as best.weights.h5."""
-        best = self._best_path(self.position.best["step"])
-        if self.chief and best.exists():
-            best.replace(self.run.weights_path)
-            for other in best.parent.glob("step-*.weights.h5"):
-                other.unlink()
-        self.model.load_weights(self.run.weights_path)
-
-    # === Saving ===
-
-    def _save(self) -> None:
-        if not self.chief:
-            return
-        self.run.append_history(self._history)
-        self._history = []
-        try:
-            self.checkpoints.save(self.position.step, asdict(self.position))
-        except OSError as error:
-            self.progress.say(
-                f"[red]No checkpoint at step {self.position.step}[/red]: {error}. "
-                "The one before is unharmed and training goes on; make room on the disk."
-            )
-            return
-        kept = self.position.best.get("step")
-        for path in self.run.weights_path.parent.glob("step-*.weights.h5"):
-            if path != self._best_path(kept or 0):
-                path.unlink()
-
-    def _restore(self) -> None:
-        values = self.checkpoints.restore(self.progress.say)
-        if values is None:
-            return
-        self.position = Position(**values)
-        if self.chief:
-            self.run.cut_history(self.position.step)
-        self.progress.say(
-            f"Going on from step {self.position.step}, epoch {self.position.epoch + 1}."
-        )
-
     # === Reporting ===
 
-    def _record(self, report, seconds: float) -> None:
+    def _advance(self, report, seconds: float) -> None:
+        """Count finished steps, and note their losses."""
         position = self.position
-        rate = float(report[:, 1].sum() / max(seconds, 1e-9))
+        tokens = float(report[:, 1].sum())
+        position.batch += len(report) * self.batches_per_step
+        position.step += len(report)
+        position.tokens += int(tokens)
+        position.seconds += seconds
+        position.training_seconds += seconds
+        position.epoch_loss += float(report[:, 0].sum())
+        position.epoch_tokens += tokens
         losses = report[:, 0] / np.maximum(report[:, 1], 1.0)
         first = position.step - len(report) + 1
-        for offset, (loss, norm) in enumerate(zip(losses, report[:, 2], strict=True)):
-            self._history.append(
-                {
-                    "step": first + offset,
-                    "loss": float(loss),
-                    "gradient_norm": float(norm),
-                }
+        rows = [
+            {"step": first + number, "loss": float(loss), "gradient_norm": float(norm)}
+            for number, (loss, norm) in enumerate(
+                zip(losses, report[:, 2], strict=True)
             )
+        ]
+        rate = tokens / max(seconds, 1e-9)
         if position.step // self.log_every_steps > (first - 1) // self.log_every_steps:
-            values = {
-                "loss": float(losses[-1]),
-                "gradient_norm": float(report[-1, 2]),
-                "learning_rate": current_rate(self.optimizer),
-                "tokens_per_second": rate,
-            }
-            self.log({f"training/{k}": v for k, v in values.items()}, position.step)
-        self.progress.update(position.step, position.epoch + 1, float(losses[-1]), rate)
+            rows[-1]["learning_rate"] = current_rate(self.optimizer)
+            rows[-1]["tokens_per_second"] = rate
+            values = {f"training/{k}": v for k, v in rows[-1].items() if k != "step"}
+            self.log(values, position.step)
+        self._history += rows
+        self.progress.update(position.step, position.epoch + 1, rows[-1]["loss"], rate)
 
     def _say_validation(self, metrics, improved: bool) -> None:
         position = self.position
-        shown = "  ".join(
-            f"{name} {value:.4f}" for name, value in list(metrics.items())[:4]
-        )
+        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in list(metrics)[:3])
         self.progress.say(
             f"epoch {position.epoch + 1:3}  step {position.step:6}  "
-            f"{position.seconds:6.0f} s  {shown}{'  best so far' if improved else ''}"
+            f"{position.seconds:6.0f} s  loss {metrics.get('loss', math.nan):.4f}  "
+            f"{shown}{'  best so far' if improved else ''}"
         )
 
 

@@ -109,8 +109,8 @@ def build_tagger(
     if affix_units:
         affixes = TokenEmbedding(sizes["affixes"], affix_units, name="affixes")
         vectors = affixes(affix_ids)  # (B, T, 4, A)
-        flatten = keras.layers.Reshape([-1, NUM_AFFIXES * affix_units])
-        views.append(flatten(vectors))  # (B, T, 4A)
+        # No Reshape: it fails in a graph where both B and T are unknown.
+        views += keras.ops.unstack(vectors, NUM_AFFIXES, axis=2)  # 4 times (B, T, A)
     words = keras.layers.Concatenate(name="features")(views)  # (B, T, D)
 
     # === Context ===

@@ -10,6 +10,14 @@ import tensorflow as tf
 from seqloom.tasks.examples import Examples
 from seqloom.tasks.records import DataError, TaggedSentence
 from seqloom.tasks.tagger import build_tagger, tagging_loss
+from seqloom.tasks.tagging_figures import (
+    confusion_counts,
+    confusion_matrix,
+    known_and_unknown_words,
+    type_scores,
+)
+from seqloom.tasks.tagging_metrics import TaggingScores, score_tags, worst_errors
+from seqloom.tasks.tagging_serving import TaggingServing
 from seqloom.tasks.word_features import WordFeatures
 
 
@@ -25,7 +33,8 @@ class TaggingTask:
 
     Args:
         name: `ner` or `pos`.
-        spans: Whether the tags are IOB2 spans.
+        spans: Whether the tags are IOB2 spans; `load_vocabulary` sets it too.
+        constrained: Let a CRF give valid IOB2 sequences only, where tags are spans.
         min_frequency: Words seen less often in training are unknown.
         lowercase: Whether word ids ignore case; characters and shapes never do.
         max_characters: Letters of a word that the model reads.
@@ -36,7 +45,8 @@ class TaggingTask:
     def __init__(
         self,
         name: str,
-        spans: bool,
+        spans: bool = False,
+        constrained: bool = True,
         min_frequency: int = 1,
         lowercase: bool = True,
         max_characters: int = 20,
@@ -45,9 +55,11 @@ class TaggingTask:
     ):
         self.name = name
         self.spans = spans
+        self.constrained = constrained
         self.word_dropout = word_dropout
         self.model_arguments = dict(model or {})
         self.tags: list[str] = []
+        self.training_words: set[str] = set()
         self.features: WordFeatures | None = None
         self._feature_arguments = {
             "lowercase": lowercase,
@@ -63,6 +75,7 @@ class TaggingTask:
             min_frequency=self._min_frequency,
             **self._feature_arguments,
         )
+        self.training_words = set(_tokens(records))
         self.tags = sorted({tag for record in records for tag in record.tags})
         if self.spans:
             # A span type may begin with I- nowhere in a small training text.
@@ -74,11 +87,20 @@ class TaggingTask:
     def save_vocabulary(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.features.save(folder)
-        (folder / "tags.json").write_text(json.dumps(self.tags), encoding="utf-8")
+        content = {
+            "tags": self.tags,
+            "spans": self.spans,
+            "training_words": sorted(self.training_words),
+        }
+        text = json.dumps(content, ensure_ascii=False)
+        (folder / "tagging.json").write_text(text, encoding="utf-8")
 
     def load_vocabulary(self, folder: Path) -> None:
         self.features = WordFeatures.load(folder, **self._feature_arguments)
-        self.tags = json.loads((folder / "tags.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "tagging.json").read_text(encoding="utf-8"))
+        self.tags = content["tags"]
+        self.spans = content["spans"]
+        self.training_words = set(content["training_words"])
 
     # === Data ===
 
@@ -148,7 +170,10 @@ class TaggingTask:
 
     def build_model(self):
         sizes = {view: len(getattr(self.features, view)) for view in WordFeatures.VIEWS}
-        return build_tagger(sizes, self.tags, **self.model_arguments)
+        constrained = self.constrained and self.spans
+        return build_tagger(
+            sizes, self.tags, constrained=constrained, **self.model_arguments
+        )
 
     def loss(self, model, batch, outputs) -> tuple:
         """Summed loss and number of tokens of one batch, both scalar float32."""
@@ -165,6 +190,93 @@ class TaggingTask:
             tag_ids, _ = model.crf.decode(emissions, mask)
         scores = tf.gather(probabilities, tag_ids, batch_dims=2)
         return tag_ids, scores
+
+    def serving_module(self, model) -> TaggingServing:
+        """The graph that is exported: raw strings in, tags and spans out."""
+        return TaggingServing(
+            model,
+            self.preprocess,
+            self.decode,
+            self.tags,
+            spans=self.spans,
+            resources=self.features.tables,
+        )
+
+    # === Evaluation ===
+
+    def predict(self, model, batch, outputs) -> tuple:
+        """What is predicted for a batch, as tensors with B rows each."""
+        return self.decode(model, outputs, batch[0]["word_ids"] != 0)
+
+    def predictions(self, records: Sequence[TaggedSentence], outputs) -> list[dict]:
+        """One JSON-ready row for each record and its `predict` output."""
+        rows = []
+        for record, (tag_ids, scores) in zip(records, outputs, strict=True):
+            length = len(record.tokens)
+            rows.append(
+                {
+                    "tokens": list(record.tokens),
+                    "reference": list(record.tags),
+                    "prediction": [self.tags[index] for index in tag_ids[:length]],
+                    "scores": [round(float(score), 6) for score in scores[:length]],
+                }
+            )
+        return rows
+
+    def evaluate(self, rows: Sequence[dict], quick: bool = False) -> TaggingScores:
+        """Score predictions. `quick` counts spans here instead of in seqeval."""
+        return score_tags(
+            [row["reference"] for row in rows],
+            [row["prediction"] for row in rows],
+            spans=self.spans,
+            tokens=[row["tokens"] for row in rows],
+            vocabulary=self.training_words,
+            library=not quick,
+        )
+
+    def figures(self, rows: Sequence[dict]) -> dict:
+        """Matplotlib figures of predictions, by name."""
+        values, per_type = self.evaluate(rows, quick=True)
+        references = [row["reference"] for row in rows]
+        predictions = [row["prediction"] for row in rows]
+        metric = "f1" if self.spans else "accuracy"
+        known = {
+            part: values[name]
+            for part, name in (
+                ("all", metric),
+                ("known", f"{metric}_known"),
+                ("unknown", f"{metric}_unknown"),
+            )
+            if name in values
+        }
+        support = {name: int(row["support"]) for name, row in per_type.items()}
+        total = sum(support.values())
+        unknown = round(values.get("unknown_share", 0.0) * total)
+        numbers = {"all": total, "known": total - unknown, "unknown": unknown}
+        unit = "entities" if self.spans else "tokens"
+        return {
+            "confusion": confusion_matrix(
+                *confusion_counts(references, predictions, self.spans)
+            ),
+            "types": type_scores(
+                support, {name: row["f1"] for name, row in per_type.items()}, unit
+            ),
+            "known_and_unknown": known_and_unknown_words(known, numbers, metric),
+        }
+
+    def tables(self, rows: Sequence[dict]) -> dict[str, list[dict]]:
+        """Browsable tables of predictions, by name."""
+        references, predictions, tokens, scores = (
+            [row[key] for row in rows]
+            for key in ("reference", "prediction", "tokens", "scores")
+        )
+        return {
+            "predictions": [
+                {key: " ".join(map(str, value)) for key, value in row.items()}
+                for row in rows
+            ],
+            "worst_errors": worst_errors(tokens, references, predictions, scores),
+        }
 
 
 def _tokens(records: Sequence[TaggedSentence]) -> list[str]:

@@ -48,12 +48,17 @@ class WordFeatures:
         self.lowercase = lowercase
         self.max_characters = max_characters
 
+    @property
+    def tables(self) -> list:
+        """The lookup tables, which a SavedModel has to hold."""
+        return [getattr(self, view).table for view in self.VIEWS]
+
     def __call__(self, words) -> dict:
         """Features of `(W,)` strings: `(W,)`, `(W, C)`, `(W,)` and `(W, 4)` int32."""
         # Invalid UTF-8 becomes U+FFFD here, since not every op below bears it.
         words = tf.strings.unicode_transcode(words, "UTF-8", "UTF-8")
         characters = tf.strings.unicode_split(words, "UTF-8")[:, : self.max_characters]
-        characters = characters.to_tensor("", [None, self.max_characters])  # (W, C)
+        characters = characters.to_tensor("", shape=[None, self.max_characters])
         char_ids = self.characters.lookup(characters)
         return {
             "word_ids": self.words.lookup(normalize(words, self.lowercase)),
@@ -107,7 +112,7 @@ def normalize(words, lowercase: bool):
 
 
 def shape(words):
-    """Casing shape: `U.S.` gives `+.+.`, `EU` `++`, `McDonald` `+x+x`, `3,000` `d,d`."""
+    """Casing shape: `U.S.` gives `+.+.`, `EU` `++`, `McDonald` `+x+x`, `3.5` `d.d`."""
     for pattern, symbol in (
         (r"\p{Lu}{2,}", "++"),
         (r"\p{Lu}", "+"),
