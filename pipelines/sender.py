@@ -29,6 +29,11 @@ class Sender:
         self.say = say
         self.sent = spool.Sent.load(folder)
         if self.sent.uri != redact(uri):  # another server: it gets the whole story
+            if self.sent.uri:
+                say(
+                    f"{folder.parent} was tracked at {self.sent.uri} before; "
+                    f"all of it goes to {redact(uri)} now."
+                )
             self.sent = spool.Sent(uri=redact(uri))
         self.rejected = 0
         self._delivery = Delivery(uri, folder.parent)

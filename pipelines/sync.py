@@ -69,7 +69,8 @@ def _sync_run(
         return Synced(run_dir, 0, 0, "still in use by another process")
     try:
         if again:
-            (folder / "sent.json").unlink(missing_ok=True)
+            for name in ("sent.json", "rejected.jsonl"):
+                (folder / name).unlink(missing_ok=True)
         _end_killed_run(writer)
         try:
             sender = Sender(folder, uri or _own_uri(folder, runs_dir), say)

@@ -90,7 +90,7 @@ def confusion_matrix(labels: Sequence[str], counts: np.ndarray) -> Figure:
     shares = counts / np.maximum(totals, 1)
     cell = 0.75 if size <= 12 else 0.42 if size <= 25 else 0.3
     side = max(4.2, cell * size + 1.8)
-    font = 9 if size <= 12 else 6.5 if size <= 25 else 5
+    font = 9 if size <= 12 else 6.5 if size <= 25 else 6
     with matplotlib.rc_context({**TAG_STYLE, "axes.grid": False}):
         figure = Figure(figsize=(side + 0.8, side + 0.2), layout="constrained")
         FigureCanvasAgg(figure)

@@ -148,6 +148,24 @@ def test_a_run_deleted_in_mlflow_is_made_anew(
     assert_complete(client, run_dir)
 
 
+def test_another_server_gets_the_whole_run_and_that_is_said(
+    begin, dead_uri, store_uri, client, run_dir, tracking_settings
+):
+    tracker = begin(tracking_settings(store_uri))
+    train(tracker, STEPS[:100])
+    assert tracker.close()
+    client.set_tag(tracker.mlflow_run_id, "seqloom.run_id", "as if in another store")
+    (run_dir / "tracking" / "sent.json").write_text(
+        json.dumps({"uri": dead_uri, "experiment_id": "1", "run_id": "x", "offset": 9})
+    )
+    tracker = begin(tracking_settings(store_uri), resume=True)
+    train(tracker, STEPS)
+    assert tracker.close()
+    assert_complete(client, run_dir)
+    [said] = tracker.lines
+    assert f"was tracked at {dead_uri} before; all of it goes to {store_uri}" in said
+
+
 def test_a_killed_run_is_ended_by_sync(begin, store_uri, client, run_dir):
     log = spool.Spool(run_dir / "tracking")
     created = {"run": run_dir.name, "name": "x", "experiment": "tests", "tags": {}}
