@@ -20,6 +20,7 @@ export PYTHON
 config := $${given_CONFIG:+--config "$$given_CONFIG"}
 set := $${given_SET:+--settings "$$given_SET"}
 run := $${given_RUN:+--run "$$given_RUN"}
+json := $${given_JSON:+--json}
 task := $${given_TASK:+"$$given_TASK"}
 
 .PHONY: help
@@ -43,14 +44,14 @@ evaluate: runtime ## Evaluate a run again (RUN, or TASK CONFIG: the newest)
 	@$(SEQLOOM) evaluate $(task) $(run) $(config)
 
 predict: runtime ## Predict for TEXT="..." or FILE=path (JSON=1; RUN, or TASK CONFIG)
-	@$(SEQLOOM) predict $(task) $(run) $(config) $${given_JSON:+--json} \
+	@$(SEQLOOM) predict $(task) $(run) $(config) $(json) \
 	    $${given_TEXT:+--text="$$given_TEXT"} $${given_FILE:+--file="$$given_FILE"}
 
 export: runtime ## Export a run again and verify it (RUN, or TASK CONFIG)
 	@$(SEQLOOM) export $(task) $(run) $(config)
 
-data: needs-task runtime ## Fetch the data and show it (TASK CONFIG SET)
-	@$(SEQLOOM) data "$$given_TASK" $(config) $(set)
+data: needs-task runtime ## Fetch the data and show it (TASK CONFIG SET JSON=1)
+	@$(SEQLOOM) data "$$given_TASK" $(config) $(set) $(json)
 
 check: needs-task runtime ## Learn a synthetic twin of TASK on one and two replicas (REPLICAS)
 	@for replicas in $${given_REPLICAS:-1 2}; do \
@@ -106,8 +107,8 @@ bare: needs-run dev .venv-bare/ready ## Load RUN's MLflow model with only tensor
 
 lock: dev # write requirements.lock from what is installed
 	@sed '/^[^#]/d' requirements.lock > build/requirements.lock
-	@$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check \
-	    | grep -v '^-e\|^#' >> build/requirements.lock
+	@$(BIN)/python -m pip freeze --all --exclude-editable \
+	    --disable-pip-version-check | grep -v '^-e\|^#\|^pip==' >> build/requirements.lock
 	@mv build/requirements.lock requirements.lock
 
 needs-task:

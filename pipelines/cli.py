@@ -2,6 +2,7 @@
 what needs TensorFlow or MLflow is imported inside the command that uses it.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -172,12 +173,22 @@ def data(
     config: ConfigName = None,
     set_: Settings = None,
     settings: ManySettings = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As one JSON object.")
+    ] = False,
 ) -> None:
     """Fetch a task's data and show it: sizes, licence, examples, label counts."""
-    resolved = resolve(task, config, [*(set_ or []), *split_settings(settings)])
-    from seqloom.pipelines.data import show
+    overrides = [*(set_ or []), *split_settings(settings)]
+    resolved = resolve(task, config, overrides).config
+    from seqloom.pipelines.data import describe_splits, load_splits, show_splits
+    from seqloom.pipelines.download_bar import download_bar
 
-    show(resolved.config)
+    with download_bar() as progress:
+        splits = load_splits(resolved.data, task, resolved.seed, progress, _note)
+    if as_json:
+        print(json.dumps(describe_splits(splits), ensure_ascii=False))
+    else:
+        show_splits(Console(), splits)
 
 
 @app.command()
@@ -196,12 +207,15 @@ def check(
 
 
 @app.command()
-def compare(task: Task) -> None:
+def compare(
+    task: Task,
+    limit: Annotated[int, typer.Option(min=1, help="Only the newest runs.")] = 20,
+) -> None:
     """Compare the runs of a task: metrics beside the settings that differ."""
     runs_dir = Path(resolve(task).config.runs_dir)
     from seqloom.pipelines.compare import compare_command
 
-    compare_command(task, runs_dir)
+    compare_command(task, runs_dir, limit)
 
 
 @app.command()
@@ -242,6 +256,11 @@ def show_settings(resolved: Resolved) -> None:
         setting, mark, origin = line.rpartition("  # ")
         dimmed = f"[dim]{escape(mark + origin)}[/dim]" if mark else escape(origin)
         console.print(escape(setting) + dimmed)
+
+
+def _note(text: str) -> None:
+    """Say something beside the answer."""
+    print(text, file=sys.stderr)
 
 
 @contextmanager
