@@ -172,7 +172,8 @@ class LinearChainCRF(keras.layers.Layer):
 
         The gradient of log Z is the expected number of times each score is used
         (Lafferty 2001, section 4), which the forward and backward scores give at
-        once. Letting it flow through the scan instead costs several times as much.
+        once. Letting it flow through the scan instead costs several times as much and
+        does not compile under XLA. Second derivatives are not to be had: they are 0.
         """
         scores = (emissions, *self._constrained())
         frozen = [ops.stop_gradient(score) for score in scores]

@@ -149,6 +149,38 @@ def test_gradient_of_the_partition_is_the_marginals(crf):
     np.testing.assert_allclose(gradient, crf.marginals(emissions, mask), atol=1e-6)
 
 
+def test_gradient_of_the_partition_counts_the_moves_of_all_paths(crf):
+    emissions, _ = batch()
+    with tf.GradientTape() as tape:
+        log_z = crf.log_partition(emissions[:1])[0]
+    gradients = tape.gradient(log_z, [weight.value for weight in crf.weights])
+    expected = [np.zeros(weight.shape) for weight in crf.weights]
+    paths, scores, log_z = brute_force(crf, emissions[0])
+    for path, probability in zip(paths, np.exp(scores - log_z), strict=True):
+        for pair in pairwise(path):
+            expected[0][pair] += probability
+        expected[1][path[0]] += probability
+        expected[2][path[-1]] += probability
+    for actual, count in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(actual, count, rtol=1e-4, atol=1e-6)
+
+
+def test_path_from_an_unlikely_tag_is_not_lost():
+    """The likely tag O may not precede I-A: the rest is exp(-200), 0 in float32."""
+    crf = crf_layer(constrained=True)
+    emissions = np.full((1, 2, 5), -200.0, "float32")
+    emissions[0, 0, TAGS.index("O")] = 0.0
+    emissions[0, 1, TAGS.index("I-A")] = 400.0
+    path = [TAGS.index("B-A"), TAGS.index("I-A")]
+    expected = score(crf, np.float64(emissions[0]), path)
+    np.testing.assert_allclose(crf.log_partition(emissions), [expected], rtol=1e-6)
+    np.testing.assert_allclose(crf.log_likelihood(emissions, [path]), [0], atol=1e-4)
+    with tf.GradientTape() as tape:
+        log_z = crf.log_partition(emissions)
+    moves = tape.gradient(log_z, crf.transitions.value)
+    np.testing.assert_allclose(moves[tuple(path)], 1.0, rtol=1e-5)
+
+
 def test_padding_does_not_matter(crf):
     emissions, mask = batch()
     tags = np.where(mask, 1, -7)  # -7: no tag at all
