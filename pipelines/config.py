@@ -97,6 +97,9 @@ class TaggingModelConfig(Section):
     char_embedding_units: Count = Field(
         30, description="width of a character's embedding"
     )
+    max_characters: Count = Field(
+        20, description="characters of a longer word beyond this are not read"
+    )
     shape_units: CountOrZero = Field(
         16, description="width of the embedding of a word's casing; 0 leaves it out"
     )
