@@ -11,3 +11,11 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "TF_CONFIG"):
 # `make test` must not hand its own variables on to the makes that tests start.
 for name in [n for n in os.environ if n.startswith(("MAKE", "MFLAGS", "given_"))]:
     del os.environ[name]
+
+import tensorflow as tf  # noqa: E402, as the environment had to be set first
+
+# Two devices on every machine, so that tests can train on two replicas. TensorFlow
+# takes this only before its first use.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
