@@ -1,0 +1,174 @@
+"""Exporting a trained model: SavedModel, golden examples, MLflow model, all verified.
+
+In the run directory:
+
+    saved_model/     raw strings in, strings and scores out
+    golden.json      inputs of every signature, and what the model in memory gave
+    mlflow_model/    the SavedModel again, as an MLflow pyfunc (see mlflow_model.py)
+"""
+
+import base64
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from seqloom.pipelines import mlflow_model
+from seqloom.pipelines.checkpoints import write_json
+from seqloom.pipelines.delivery import prepare_environment
+from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.verify import (
+    GOLDEN_FILE,
+    MLFLOW_FOLDER,
+    SAVED_MODEL_FOLDER,
+    call_signature,
+    plain,
+    verify,
+)
+
+if TYPE_CHECKING:
+    from seqloom.pipelines.trained import Trained
+
+SIGNATURES = ("serving_default", "tokens")
+RUNTIME_PACKAGES = ("tensorflow", "tensorflow-text", "mlflow")
+
+GOLDEN_TEXTS: tuple[bytes, ...] = (
+    b"Rhea met Ada in Paris.",
+    "Zoë Müller didn't visit Łódź, Kraków or 北京 on 3.5.2024".encode(),
+    "Ada ❤️ Paris 👩‍👩‍👧 👍🏽 !!".encode(),
+    b"",
+    b" \t\n",
+    b'"U.S. shares rose 1,000 points," Mr. Ng of Reuters said...',
+    ("In Oslo, Kim Ng paid $3.5 to Acme Corp. " * 250).encode(),  # 10,000 characters
+    b"x" * 300,
+    b"Ada \xff\xfe met \xe2\x82 Rhea in \xc3",  # no valid UTF-8
+    b"Ada\x00 met\x01 Rhea",
+)
+
+
+def export_run(trained: "Trained") -> None:
+    """Export a run into its directory: verified, or nothing is changed there.
+
+    Raises:
+        VerificationError: An export does not answer as the model in memory does.
+        UserError: The directory cannot be written.
+    """
+    module = trained.task.serving_module(trained.model)
+    folder = trained.run.folder
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
+            staged = Path(scratch)
+            export(module, staged)
+            save_pyfunc(staged)
+            verify(staged)
+            for name in (SAVED_MODEL_FOLDER, GOLDEN_FILE, MLFLOW_FOLDER):
+                _replace(staged / name, folder / name)
+    except OSError as error:
+        raise UserError(
+            f"The model could not be exported into {folder}: {error}. Free some space "
+            f"or set the folder's rights, then: make export RUN={folder}"
+        ) from error
+
+
+def export(module: tf.Module, run_dir: Path) -> Path:
+    """Save a serving module as `run_dir/saved_model`, and its golden examples beside.
+
+    Args:
+        module: Its functions `serving_default(texts)` and, if there is one,
+            `tokens(words, row_lengths)` become signatures; see `TaggingServing`.
+        run_dir: An existing folder. The SavedModel appears there whole or not at all.
+    """
+    functions = {
+        name: getattr(module, name) for name in SIGNATURES if hasattr(module, name)
+    }
+    target = run_dir / SAVED_MODEL_FOLDER
+    with tempfile.TemporaryDirectory(prefix=".saved-", dir=run_dir) as scratch:
+        staged = Path(scratch) / SAVED_MODEL_FOLDER
+        tf.saved_model.save(module, str(staged), signatures=functions)
+        _replace(staged, target)
+    write_json(run_dir / GOLDEN_FILE, golden_examples(functions))
+    return target
+
+
+def golden_examples(functions: Mapping[str, Any]) -> dict[str, dict]:
+    """Inputs of each signature, in base64 (they need not be UTF-8), and outputs."""
+    texts = [base64.b64encode(text).decode() for text in GOLDEN_TEXTS]
+    examples = {"serving_default": {"inputs": {"texts": texts}}}
+    outputs = plain(call_signature(functions["serving_default"], {"texts": texts}))
+    examples["serving_default"]["outputs"] = outputs
+    if "tokens" in functions:
+        inputs = {
+            "words": [base64.b64encode(w.encode()).decode() for w in outputs["tokens"]],
+            "row_lengths": outputs["row_lengths"],
+        }
+        outputs = plain(call_signature(functions["tokens"], inputs))
+        examples["tokens"] = {"inputs": inputs, "outputs": outputs}
+    return examples
+
+
+def save_pyfunc(run_dir: Path) -> Path:
+    """Save `run_dir/saved_model` as an MLflow model in `run_dir/mlflow_model`.
+
+    It holds its own code and loads where only tensorflow, tensorflow-text and mlflow
+    are installed, in the versions used here.
+    """
+    prepare_environment()
+    import mlflow  # takes seconds, and not every caller exports
+
+    saved_model = run_dir / SAVED_MODEL_FOLDER
+    loaded = tf.saved_model.load(str(saved_model))
+    spans = "entity_texts" in loaded.signatures["serving_default"].structured_outputs
+    target = run_dir / MLFLOW_FOLDER
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=run_dir) as scratch:
+        staged = Path(scratch) / MLFLOW_FOLDER
+        mlflow.pyfunc.save_model(
+            str(staged),
+            python_model=mlflow_model.__file__,
+            artifacts={SAVED_MODEL_FOLDER: str(saved_model)},
+            signature=_pyfunc_signature(spans),
+            input_example=np.array(["Rhea met Ada in Paris."], object),
+            pip_requirements=[f"{name}=={version(name)}" for name in RUNTIME_PACKAGES],
+        )
+        _replace(staged, target)
+    return target
+
+
+def _pyfunc_signature(spans: bool) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array, Object, Property
+
+    columns = {
+        "tokens": DataType.string,
+        "tags": DataType.string,
+        "scores": DataType.double,
+    }
+    outputs = [ColSpec(Array(kind), name) for name, kind in columns.items()]
+    if spans:
+        parts: Sequence[tuple[str, DataType]] = (
+            ("text", DataType.string),
+            ("type", DataType.string),
+            ("start", DataType.long),
+            ("end", DataType.long),
+            ("score", DataType.double),
+        )
+        entity = Object([Property(name, kind) for name, kind in parts])
+        outputs.append(ColSpec(Array(entity), "entities"))
+    # Without a name the column takes lists and arrays too; a named one refuses them.
+    return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(outputs))
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Move a file or folder to its place, instead of what is there."""
+    if target.is_dir():
+        old = source.with_name(f"old-{target.name}")
+        target.rename(old)
+        source.rename(target)
+        shutil.rmtree(old)
+    else:
+        source.replace(target)

@@ -1,0 +1,143 @@
+import io
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from seqloom.pipelines.render import (
+    entities_html,
+    prediction_rows,
+    show_prediction,
+    to_json,
+)
+
+NER = {
+    "text": "Zoë met Al.",
+    "tokens": ["Zoë", "met", "Al", "."],
+    "tags": ["B-PER", "O", "B-PER", "O"],
+    "scores": [0.98, 0.99, 0.97, 1.0],
+    "entities": [
+        {"text": "Zoë", "type": "PER", "start": 0, "end": 3, "score": 0.98},
+        {"text": "Al", "type": "PER", "start": 8, "end": 10, "score": 0.97},
+    ],
+}
+POS = {"text": "a dog", "tokens": ["a", "dog"], "tags": ["DT", "NN"], "scores": [1, 1]}
+
+
+def shown(row, terminal):
+    stream = io.StringIO()
+    colours = {"force_terminal": True, "color_system": "standard"} if terminal else {}
+    show_prediction(Console(file=stream, width=200, **colours), row)
+    return stream.getvalue()
+
+
+def flat_outputs(text, pieces):
+    """Outputs of the graph for one text: each piece is a token and an entity."""
+    raw = text.encode()
+    starts, ends, at = [], [], 0
+    for piece in pieces:
+        starts.append(raw.index(piece.encode(), at))
+        at = starts[-1] + len(piece.encode())
+        ends.append(at)
+    number = [len(pieces)]
+    names = np.array([piece.encode() for piece in pieces], object)
+    scores = np.array([0.98] * len(pieces), np.float32)
+    return {
+        "tokens": names,
+        "tags": np.array([b"B-PER"] * len(pieces), object),
+        "scores": scores,
+        "row_lengths": np.array(number),
+        "entity_texts": names,
+        "entity_types": np.array([b"PER"] * len(pieces), object),
+        "entity_starts": np.array(starts),
+        "entity_ends": np.array(ends),
+        "entity_scores": scores,
+        "entity_row_lengths": np.array(number),
+    }
+
+
+def test_rows_count_characters():
+    text = "Zoë 👍🏽 saw 北京 Al"
+    [row] = prediction_rows([text], flat_outputs(text, ["Zoë", "👍🏽", "北京", "Al"]))
+    assert row["text"] == text
+    assert row["tokens"] == ["Zoë", "👍🏽", "北京", "Al"]
+    assert row["scores"] == [0.98] * 4
+    for entity in row["entities"]:
+        assert text[entity["start"] : entity["end"]] == entity["text"]
+
+
+@given(st.lists(st.text("aé北😀", min_size=1), min_size=1, max_size=6))
+@settings(deadline=None)
+def test_characters_of_any_text(words):
+    text = " ".join(words)
+    [row] = prediction_rows([text], flat_outputs(text, words))
+    found = [text[e["start"] : e["end"]] for e in row["entities"]]
+    assert found == words
+
+
+def test_rows_of_invalid_bytes():
+    outputs = flat_outputs("??? Al", ["Al"])
+    [row] = prediction_rows([b"\xff\xff\xff Al"], outputs)
+    assert row["text"] == "\ufffd\ufffd\ufffd Al"
+    [entity] = row["entities"]
+    assert row["text"][entity["start"] : entity["end"]] == "Al"
+
+
+def test_no_rows():
+    empty = flat_outputs("", [])
+    empty |= {"row_lengths": np.array([], int), "entity_row_lengths": np.array([], int)}
+    assert prediction_rows([], empty) == []
+
+
+def test_plain_when_piped():
+    assert shown(NER, terminal=False) == "[Zoë PER 0.98] met [Al PER 0.97].\n"
+    assert shown(POS, terminal=False) == "a/DT dog/NN\n"
+
+
+def test_coloured_on_a_terminal():
+    out = shown(NER, terminal=True)
+    assert "\x1b[" in out
+    assert "Zoë" in out
+    assert "PER 0.98" in out
+    assert "dog" in shown(POS, terminal=True)
+
+
+def test_brackets_are_not_markup():
+    row = {**NER, "text": "[bold]x[/bold]", "entities": []}
+    assert shown(row, terminal=False) == "[bold]x[/bold]\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_text_cannot_steer_the_terminal(terminal):
+    row = {**NER, "text": "\x1b[2Jgone\x07", "entities": []}
+    assert "\x1b[2J" not in shown(row, terminal)
+    assert "\ufffd[2Jgone\ufffd" in shown(row, terminal)
+
+
+def test_json_is_one_line():
+    line = to_json({**NER, "text": "a\nZoë"})
+    assert "\n" not in line
+    assert "Zoë" in line
+    assert json.loads(line)["entities"] == NER["entities"]
+
+
+def test_html_escapes_everything():
+    evil = '<script>alert("x")</script>'
+    entity = {"text": evil, "type": "<b>&", "start": 0, "end": len(evil), "score": 0.5}
+    page = entities_html([{"text": evil + " <i>", "entities": [entity]}, NER])
+    tags = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append(tag)
+
+    Parser().feed(page)
+    assert "script" not in tags
+    assert "i" not in tags
+    assert tags.count("mark") == 3
+    assert "&lt;script&gt;" in page
+    assert "Zoë <b>PER</b>" in page
