@@ -98,7 +98,9 @@ def train(
     if summary:
         workflow.summarize(resolved)
         return
-    workflow.train(resolved, resume=Path(resume) if resume else None)
+    folder = workflow.train(resolved, resume=Path(resume) if resume else None)
+    if folder.exists():  # only the chief of several workers keeps one
+        workflow.show(folder)
 
 
 @app.command()
@@ -274,9 +276,9 @@ def told_plainly() -> Iterator[None]:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"[bold red]error:[/bold red] {escape(str(error))}")
         raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:  # training that was saved says how to go on
+        print(f"\n{str(error) or 'Interrupted.'}", file=sys.stderr)
+        raise typer.Exit(getattr(error, "exit_status", 130)) from None
 
 
 def main() -> None:

@@ -115,12 +115,13 @@ class TaggingModelConfig(Section):
     residual: bool = Field(
         False, description="add a layer's input to its output from the second layer on"
     )
-    dropout: Share = Field(0.5, description="share of features dropped in training")
-    recurrent_dropout: Share = Field(
-        0.0, description="share dropped between layers, the same units at every step"
+    dropout: Share = Field(
+        0.5, description="share of features dropped, the same at every step of a text"
     )
-    word_dropout: Share = Field(
-        0.3, description="how strongly rare words are replaced by the unknown word"
+    word_dropout: PositiveOrZero = Field(
+        0.5,
+        description="a training word seen n times turns into the unknown word with "
+        "probability word_dropout / (word_dropout + n)",
     )
     output: Literal["crf", "softmax"] = Field(
         "crf", description="score whole tag sequences (crf) or every tag by itself"
@@ -171,9 +172,7 @@ class TrainingConfig(Section):
         "adagrad",
         "adadelta",
         "adafactor",
-        "ftrl",
         "lion",
-        "lamb",
     ] = Field("adamw", description="a Keras optimizer")
     optimizer_options: dict[str, bool | int | float | str] = Field(
         default_factory=dict,

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 # What TensorFlow, Keras and MLflow read when they are imported; the user's own win.
 ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from seqloom.pipelines import figures
-from seqloom.pipelines.config import Config
 from seqloom.pipelines.evaluation import Evaluator
 from seqloom.pipelines.run import Run
+from seqloom.pipelines.settings import read_resolved
 from seqloom.pipelines.splits import Splits
 from seqloom.pipelines.trained import Trained
 
@@ -41,8 +41,9 @@ def evaluate(trained: Trained, splits: Splits, tracker) -> dict[str, float]:
     return values
 
 
-def show_summary(console: Console, run: Run, config: Config) -> None:
+def show_summary(console: Console, run: Run) -> None:
     """A small table of metrics, where the run is, and what to type next."""
+    config = read_resolved(run.config_path).config
     metrics = run.metrics()
     validation, test = metrics.get("validation", {}), metrics["test"]
     table = Table(title=f"{config.task} ({config.name})", title_justify="left")

@@ -8,7 +8,7 @@ import keras
 from seqloom.pipelines.catalogue import build_task
 from seqloom.pipelines.config import Config
 from seqloom.pipelines.errors import UserError
-from seqloom.pipelines.render import prediction_rows
+from seqloom.pipelines.mlflow_model import prediction_rows
 from seqloom.pipelines.run import Run
 from seqloom.pipelines.settings import read_resolved
 from seqloom.tasks.task import Task

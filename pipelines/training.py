@@ -301,9 +301,9 @@ class Trainer:
         every = self.settings.checkpoint_steps
         if last:
             return
-        if every and self.position.step % every == 0:
-            self._save()
-        elif self.interruption.signal is not None:
+        if (
+            every and self.position.step % every == 0
+        ) or self.interruption.signal is not None:
             self._save()
         self._raise_if_interrupted()
 

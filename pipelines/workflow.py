@@ -4,7 +4,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,7 +14,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
-from seqloom.pipelines import batching, results, tracking
+from seqloom.pipelines import results, tracking
 from seqloom.pipelines.catalogue import build_task
 from seqloom.pipelines.config import Config
 from seqloom.pipelines.data import load_splits
@@ -23,6 +22,7 @@ from seqloom.pipelines.download_bar import download_bar
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.evaluation import Evaluator
 from seqloom.pipelines.export import export_run
+from seqloom.pipelines.interruption import Interrupted
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
 from seqloom.pipelines.settings import Resolved, diff, leaves_of, read_resolved, to_yaml
@@ -34,7 +34,7 @@ from seqloom.pipelines.strategy import (
     is_chief,
 )
 from seqloom.pipelines.trained import Trained, load
-from seqloom.pipelines.training import Interrupted, Trainer
+from seqloom.pipelines.training import Trainer
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -106,9 +106,12 @@ def train(
                     validation=position.best["metrics"],
                 )
                 finish(Trained(run, config, task, model), splits, tracker)
-    if chief:
-        results.show_summary(console, run, config)
     return run.folder
+
+
+def show(run_dir: Path) -> None:
+    """Print the summary of a finished run: metrics, where it is, what to type next."""
+    results.show_summary(console, Run.open(run_dir))
 
 
 def finish(trained: Trained, splits: Splits, tracker: Any) -> None:
@@ -126,7 +129,7 @@ def evaluate(run_dir: Path) -> dict[str, float]:
     trained = load(run_dir)
     splits = _load_data(trained.config)
     values = results.evaluate(trained, splits, tracking.NoTracker())
-    results.show_summary(console, trained.run, trained.config)
+    show(run_dir)
     return values
 
 

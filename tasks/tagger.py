@@ -29,9 +29,11 @@ class Tagger(keras.Model):
         emissions `(B, T, K)` float32: logits of the tags, or CRF emission scores.
     """
 
-    def __init__(self, inputs, outputs, crf=None, **kwargs):
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-        self.crf = crf
+    # Just the arguments of keras.Model: then Keras saves and loads the whole graph.
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        crfs = [layer for layer in self.layers if isinstance(layer, LinearChainCRF)]
+        self.crf = crfs[0] if crfs else None
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -128,7 +130,6 @@ def build_tagger(
 
     # === Tags ===
     emissions = keras.layers.Dense(len(tags), dtype="float32", name="tags")(context)
-    crf = None
     if output == "crf":
         constraints = iob2_constraints(tags) if constrained else ()
         crf = LinearChainCRF(len(tags), *constraints, name="crf")
@@ -139,7 +140,7 @@ def build_tagger(
         "shape_ids": shape_ids,
         "affix_ids": affix_ids,
     }
-    return Tagger(inputs, emissions, crf=crf, name="tagger")
+    return Tagger(inputs, emissions, name="tagger")
 
 
 def _character_layer(kind, vocabulary_size, embedding_units, units):

@@ -34,8 +34,10 @@ class Vocabulary:
             raise DataError("A vocabulary names an entry twice: entries must differ.")
         # Lookups are made in eager mode once, so that no tf.data graph owns them.
         with tf.init_scope():
-            keys = tf.constant(self.entries, tf.string, [len(self.entries)])
-            ids = tf.range(NUM_RESERVED, len(self), dtype=tf.int32)
+            # A table cannot be empty: one without entries knows no string anyway.
+            keys = tf.constant(self.entries or ("",), tf.string)
+            first = NUM_RESERVED if self.entries else UNKNOWN_ID
+            ids = tf.range(first, first + len(keys), dtype=tf.int32)
             self.table = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(keys, ids), UNKNOWN_ID
             )
