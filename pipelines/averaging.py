@@ -9,7 +9,8 @@ import tensorflow as tf
 class WeightAverage:
     """A smoothed copy of a model's trainable weights, for validation and export.
 
-        average <- average - (1 - d) (average - weight),  d = min(decay, (1 + n) / (10 + n))
+        average <- average - (1 - d) (average - weight)
+        d = min(decay, (1 + n) / (10 + n))
 
     where n counts the updates: the first weights are forgotten quickly.
 

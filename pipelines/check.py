@@ -1,4 +1,4 @@
-"""Is this installation, or this change, sound? A synthetic twin of a task must be learned."""
+"""Is this installation, or this change, sound? A task's twin must be learned."""
 
 import tempfile
 import time

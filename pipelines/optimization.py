@@ -98,7 +98,8 @@ def build_optimizer(
         return OPTIMIZERS[name](rate, **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"training.optimizer_options={options} does not fit optimizer {name}: {error}"
+            f"training.optimizer_options={options} does not fit optimizer {name}: "
+            f"{error}"
         ) from error
 
 

@@ -56,7 +56,8 @@ def show_summary(console: Console, run: Run) -> None:
     training = metrics.get("training")
     if training:
         console.print(
-            f"Trained {training['steps']:,} steps in {training['seconds'] / 60:.1f} min, "
+            f"Trained {training['steps']:,} steps in "
+            f"{training['seconds'] / 60:.1f} min, "
             f"{training['tokens_per_second']:,.0f} tokens/s, "
             f"{training['padding']:.1%} padding, "
             f"{training['peak_memory_mb']:,} MB at most"

@@ -43,8 +43,8 @@ class Run:
         run = cls(Path(folder).resolve())
         if not run.folder.exists():
             raise UserError(
-                f"There is no run at {folder}. `ls {Path(folder).parent}` shows what is "
-                "there; `make train TASK=...` makes a new one."
+                f"There is no run at {folder}. `ls {Path(folder).parent}` shows what "
+                "is there; `make train TASK=...` makes a new one."
             )
         if not run.config_path.is_file():
             raise UserError(

@@ -17,5 +17,6 @@ import tensorflow as tf  # noqa: E402, as the environment had to be set first
 # Two devices on every machine, so that tests can train on two replicas. TensorFlow
 # takes this only before its first use.
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
 )

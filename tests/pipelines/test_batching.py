@@ -72,7 +72,9 @@ def test_replicas_work_on_like_lengths_at_the_same_time():
 
 
 def test_too_few_examples_for_the_replicas_are_refused():
-    with pytest.raises(UserError, match="3 training examples cannot fill the 4 batches"):
+    with pytest.raises(
+        UserError, match="3 training examples cannot fill the 4 batches"
+    ):
         plan(np.array([1, 2, 3]))
 
 

@@ -29,7 +29,9 @@ def test_a_missing_run_is_told_with_the_way_out(tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path):
-    with pytest.raises(UserError, match="is not a run directory: it has no config.yaml"):
+    with pytest.raises(
+        UserError, match="is not a run directory: it has no config.yaml"
+    ):
         Run.open(tmp_path)
 
 
