@@ -44,15 +44,20 @@ def _parts(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _lines(file: str) -> Iterator[str]:
-    stream = sys.stdin.buffer if file == "-" else Path(file).open("rb")
-    name = "standard input" if file == "-" else file
-    with stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                yield line.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{name}, line {number}: not UTF-8 ({error.reason} at byte "
-                    f"{error.start}): {line[:60]!r}. Convert it, for example with "
-                    "`iconv -f latin1 -t utf-8`."
-                ) from error
+    if file == "-":
+        yield from _decoded(sys.stdin.buffer, "standard input")
+        return
+    with Path(file).open("rb") as stream:
+        yield from _decoded(stream, file)
+
+
+def _decoded(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}, line {number}: not UTF-8 ({error.reason} at byte "
+                f"{error.start}): {line[:60]!r}. Convert it, for example with "
+                "`iconv -f latin1 -t utf-8`."
+            ) from error

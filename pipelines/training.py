@@ -297,13 +297,12 @@ class Trainer:
         return count
 
     def _stop_on_the_way(self, last: bool) -> None:
-        """Save in mid-epoch where it is due or asked for; an epoch's end saves anyway."""
-        every = self.settings.checkpoint_steps
+        """Save in mid-epoch where it is due or asked for; its end saves anyway."""
         if last:
             return
-        if (
-            every and self.position.step % every == 0
-        ) or self.interruption.signal is not None:
+        every = self.settings.checkpoint_steps
+        due = every is not None and self.position.step % every == 0
+        if due or self.interruption.signal is not None:
             self._save()
         self._raise_if_interrupted()
 
