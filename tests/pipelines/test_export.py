@@ -1,6 +1,6 @@
 import ast
 import json
-import shutil
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +60,18 @@ def pyfunc(exported):
     return mlflow.pyfunc.load_model(str(exported[0] / "mlflow_model"))
 
 
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(str(exported[0] / "saved_model"))
+
+
+@pytest.fixture
+def load_once(loaded, pyfunc, monkeypatch):
+    """Loading takes seconds, and the first call of what was loaded takes more."""
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: loaded)
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda _: pyfunc)
+
+
 def test_exports_answer_as_the_model_in_memory(exported):
     folder, module = exported
     assert verify(folder, module) == [
@@ -83,15 +95,13 @@ def test_golden_examples_hold_the_hard_texts(exported):
         b"".join(exports.GOLDEN_TEXTS).decode()
 
 
-def test_saved_model_needs_no_code_of_ours(exported):
-    folder, _ = exported
-    loaded = tf.saved_model.load(str(folder / "saved_model"))
+def test_saved_model_signatures(loaded):
     assert set(loaded.signatures) == {"serving_default", "tokens"}
     outputs = loaded.signatures["serving_default"](texts=tf.constant(TEXTS))
     assert outputs["row_lengths"].numpy().tolist() == [8, 0, 1]
 
 
-def test_another_model_is_told_from_the_golden_examples(exported):
+def test_another_model_is_told_from_the_golden_examples(exported, load_once):
     folder, _ = exported
     task = small_task()
     other = task.serving_module(random_model(task, seed=4))
@@ -107,7 +117,9 @@ def test_another_model_is_told_from_the_golden_examples(exported):
         ("entity_ends", lambda end: end + 1, r"entity_ends\[0\]: expected"),
     ],
 )
-def test_tampered_golden_examples_are_found(exported, tmp_path, name, change, message):
+def test_tampered_golden_examples_are_found(
+    exported, load_once, tmp_path, name, change, message
+):
     folder, _ = exported
     golden = json.loads((folder / "golden.json").read_text())
     values = golden["serving_default"]["outputs"][name]
@@ -118,21 +130,16 @@ def test_tampered_golden_examples_are_found(exported, tmp_path, name, change, me
         verify(tmp_path)
 
 
-def test_tampered_mlflow_model_is_found(exported, tmp_path, monkeypatch):
-    folder, _ = exported
-    for name in ("golden.json", "saved_model", "mlflow_model"):
-        (tmp_path / name).symlink_to(folder / name)
-
+def test_tampered_mlflow_model_is_found(exported, load_once, pyfunc, monkeypatch):
     class Liar:
         def predict(self, texts):
-            answers = mlflow_answers.predict(texts)
+            answers = pyfunc.predict(texts)
             answers.at[0, "scores"] = [0.5] * len(answers.at[0, "scores"])
             return answers
 
-    mlflow_answers = mlflow.pyfunc.load_model(str(folder / "mlflow_model"))
     monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda _: Liar())
     with pytest.raises(VerificationError, match="the MLflow model, text 0, scores"):
-        verify(tmp_path)
+        verify(exported[0])
 
 
 def test_missing_and_broken_files(exported, tmp_path):
@@ -158,22 +165,29 @@ def test_run_without_spans(tmp_path):
     assert list(answers.columns) == ["tokens", "tags", "scores"]
 
 
-def test_failed_verification_leaves_the_earlier_export(exported, tmp_path, monkeypatch):
-    folder = tmp_path / "run"
-    shutil.copytree(exported[0], folder)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def test_failed_verification_leaves_the_earlier_export(tmp_path, monkeypatch):
+    def write(folder, content):
+        for name in ("saved_model", "mlflow_model"):
+            (folder / name).mkdir()
+            (folder / name / "file").write_text(content)
+        (folder / "golden.json").write_text(content)
 
     def differ(_):
         raise VerificationError("tags[0]")
 
+    write(tmp_path, "earlier")
+    task = SimpleNamespace(serving_module=lambda _: None)
+    run = SimpleNamespace(folder=tmp_path)
+    trained = SimpleNamespace(task=task, model=None, run=run)
+    monkeypatch.setattr(exports, "export", lambda _, folder: write(folder, "new"))
     monkeypatch.setattr(exports, "save_pyfunc", lambda _: None)
-    monkeypatch.setattr(exports, "verify", differ)
-    task = small_task()
-    run = SimpleNamespace(folder=folder)
-    with pytest.raises(VerificationError):
-        export_run(SimpleNamespace(task=task, model=random_model(task, 5), run=run))
-    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert after == before
+    for check, content in ((differ, "earlier"), (lambda _: None, "new")):
+        monkeypatch.setattr(exports, "verify", check)
+        with pytest.raises(VerificationError) if check is differ else nullcontext():
+            export_run(trained)
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert [path.read_text() for path in files] == [content] * 3
+        assert {path.name for path in tmp_path.iterdir()} == EXPORTS
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -1,0 +1,97 @@
+"""Prove that a run's MLflow model needs nothing of seqloom.
+
+    make bare RUN=runs/ner/latest
+
+runs this in an environment of its own that holds tensorflow, tensorflow-text and
+mlflow alone. It loads the run's MLflow model, asks it the run's golden examples, and
+exits with status 1 unless it answers as the model in memory did.
+"""
+
+import base64
+import importlib.util
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+ABSENT = ("seqloom", "keras_nlp", "keras_hub", "seqeval")
+TOLERANCE = 1e-5
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("Usage: python benchmarks/bare_environment.py RUN", file=sys.stderr)
+        return 2
+    run = Path(sys.argv[1])
+    golden_path = run / "golden.json"
+    if not golden_path.is_file():
+        print(
+            f"{golden_path} is missing: export the run first: make export RUN={run}",
+            file=sys.stderr,
+        )
+        return 2
+    present = [name for name in ABSENT if importlib.util.find_spec(name)]
+    if not report(f"this environment holds none of {', '.join(ABSENT)}", present):
+        return 1
+
+    import mlflow
+    import numpy as np
+
+    model = mlflow.pyfunc.load_model(str(run / "mlflow_model"))
+    report("the MLflow model loads", [])
+    example = json.loads(golden_path.read_text(encoding="utf-8"))["serving_default"]
+    texts = [base64.b64decode(text) for text in example["inputs"]["texts"]]
+    answers = model.predict(np.array(texts, object))
+    wrong = list(differences(example["outputs"], answers))
+    passed = report(f"{len(texts)} golden texts are answered as in memory", wrong[:3])
+    listed = model.predict(["Rhea met Ada in Paris.", ""])
+    passed &= report(
+        "a list of texts is answered", [] if len(listed) == 2 else [listed]
+    )
+    none = model.predict(np.array([], object))
+    passed &= report("no texts give no rows", [] if len(none) == 0 else [none])
+    loaded = [name for name in ABSENT if name in sys.modules]
+    passed &= report("nothing of seqloom was imported", loaded)
+    return 0 if passed else 1
+
+
+def differences(expected: dict, answers):
+    """Compare flat golden outputs with the answers, row by row flattened again."""
+    columns = {"tokens": "tokens", "tags": "tags", "scores": "scores"}
+    for name, column in columns.items():
+        found = [item for row in answers[column] for item in row]
+        yield from unequal(name, expected[name], found)
+    lengths = [len(row) for row in answers["tokens"]]
+    yield from unequal("row_lengths", expected["row_lengths"], lengths)
+    if "entity_texts" in expected:
+        entities = [entity for row in answers["entities"] for entity in row]
+        for name in ("text", "type", "score"):
+            found = [entity[name] for entity in entities]
+            yield from unequal(name, expected[f"entity_{name}s"], found)
+
+
+def unequal(name: str, expected: list, found: list):
+    if len(expected) != len(found):
+        yield f"{name}: {len(expected)} expected, {len(found)} found"
+        return
+    for index, (want, got) in enumerate(zip(expected, found, strict=True)):
+        same = (
+            math.isclose(want, got, rel_tol=0, abs_tol=TOLERANCE)
+            if isinstance(want, float)
+            else want == got
+        )
+        if not same:
+            yield f"{name}[{index}]: expected {want!r}, got {got!r}"
+
+
+def report(what: str, problems: list) -> bool:
+    print(f"FAIL  {what}: {problems}" if problems else f"PASS  {what}", flush=True)
+    return not problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())
