@@ -22,16 +22,13 @@ def build_strategy(
     """
     if logical_devices:
         _split_cpu(logical_devices)
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "auto":
-        several = len(gpus) > 1 or (logical_devices or 1) > 1
-        cluster = "TF_CONFIG" in os.environ
-        name = "multi_worker" if cluster else "mirrored" if several else "one_device"
-    if name == "multi_worker":
-        _check_cluster()
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    devices = gpus or tf.config.list_logical_devices("CPU")
-    if name == "mirrored":
+    # First of all: workers cannot meet once TensorFlow has started its devices.
+    if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
+        return _join_cluster()
+    devices = tf.config.list_logical_devices("GPU")
+    several = len(devices) > 1 or (logical_devices or 1) > 1
+    devices = devices or tf.config.list_logical_devices("CPU")
+    if name == "mirrored" or (name == "auto" and several):
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.OneDeviceStrategy(devices[0].name)
 
@@ -74,6 +71,18 @@ def _split_cpu(number: int) -> None:
                 "already started its devices. Set it in a new process, before any "
                 "other TensorFlow call."
             ) from error
+
+
+def _join_cluster() -> tf.distribute.Strategy:
+    _check_cluster()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UserError(
+            "training.strategy=multi_worker comes too late: TensorFlow has already "
+            "started its devices. Set it in a new process, before any other "
+            "TensorFlow call."
+        ) from error
 
 
 def _check_cluster() -> None:
