@@ -12,6 +12,8 @@ from seqloom.pipelines.errors import UserError
 # Lengths are jittered by this share before sorting: sentences meet different
 # neighbours each epoch, and batches still pad little.
 LENGTH_JITTER = 0.05
+PARALLEL_BATCHES = 2
+PREFETCHED_BATCHES = 8
 
 
 def plan_training(
@@ -112,10 +114,15 @@ def dataset(
     def make(number):
         return task.batch(examples, rows[number], training, tf.stack([seed, number]))
 
+    options = tf.data.Options()
+    # A batch is cut in under a millisecond: there is nothing to tune, and on a busy
+    # machine the end of an autotuned iterator was seen to block for 50 seconds.
+    options.autotune.enabled = False
     return (
         tf.data.Dataset.from_tensor_slices(numbers.astype(np.int32))
-        .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .map(make, num_parallel_calls=PARALLEL_BATCHES, deterministic=True)
+        .prefetch(PREFETCHED_BATCHES)
+        .with_options(options)
     )
 
 
