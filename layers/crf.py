@@ -176,9 +176,9 @@ class LinearChainCRF(keras.layers.Layer):
         does not compile under XLA. Second derivatives are not to be had: they are 0.
         """
         scores = (emissions, *self._constrained())
-        frozen = [ops.stop_gradient(score) for score in scores]
-        forward, backward, log_z = forward_backward(*frozen, mask)
-        counts = expected_counts(*frozen, forward, backward, mask)
+        emitted, moves, start, end = (ops.stop_gradient(score) for score in scores)
+        forward, backward, log_z = forward_backward(emitted, moves, start, end, mask)
+        counts = expected_counts(emitted, moves, start, end, forward, backward, mask)
         linear = sum(
             ops.sum(
                 ops.stop_gradient(count) * score,
@@ -193,13 +193,15 @@ class LinearChainCRF(keras.layers.Layer):
     def marginals(self, emissions, mask=None):
         """Probability `(B, T, K)` of each tag at each step; 0 at masked steps."""
         emissions, mask = self._prepare(emissions, mask)
-        forward, backward, _ = forward_backward(emissions, *self._constrained(), mask)
+        moves, start, end = self._constrained()
+        forward, backward, _ = forward_backward(emissions, moves, start, end, mask)
         return step_marginals(forward, backward, mask)
 
     def decode(self, emissions, mask=None):
         """The best tags `(B, T)` int32, 0 at masked steps, and their scores `(B,)`."""
         emissions, mask = self._prepare(emissions, mask)
-        return viterbi(emissions, *self._constrained(), mask)
+        moves, start, end = self._constrained()
+        return viterbi(emissions, moves, start, end, mask)
 
     def _prepare(self, emissions, mask):
         emissions = ops.cast(ops.convert_to_tensor(emissions), "float32")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
+from seqloom.pipelines.config import DataConfig
 from seqloom.pipelines.corpora import Corpus, corpus_named
 from seqloom.pipelines.data_summary import describe_splits, show_splits
 from seqloom.pipelines.errors import UserError
@@ -40,22 +40,6 @@ Stream = Iterable[TaggedSentence]
 Lists = dict[str, list[TaggedSentence]]
 
 
-class DataSettings(Protocol):
-    """The settings under `data:` that loading reads; see configs/ for their meaning."""
-
-    corpus: str | None
-    train: str | None
-    dev: str | None
-    test: str | None
-    format: str
-    token_column: int
-    tag_column: int | str | None
-    scheme: str
-    on_error: str
-    limit: int | None
-    max_length: int | None
-
-
 @dataclass(frozen=True)
 class _Origin:
     name: str
@@ -66,7 +50,7 @@ class _Origin:
 
 
 def load_splits(
-    data: DataSettings,
+    data: DataConfig,
     task: str,
     seed: int = 0,
     progress: Progress | None = None,
@@ -112,7 +96,7 @@ def load_splits(
 
 
 def _open_splits(
-    data: DataSettings, task: str, seed: int, progress: Progress | None, say: Say
+    data: DataConfig, task: str, seed: int, progress: Progress | None, say: Say
 ) -> tuple[_Origin, dict[str, SplitInfo], dict[str, Stream], dict[str, Skipped]]:
     skipped = {name: Skipped() for name in SPLITS}
     paths = {name: getattr(data, name) for name in SPLITS}
@@ -168,7 +152,7 @@ def _own_files(paths: dict[str, str | None]) -> tuple[_Origin, dict[str, SplitIn
 def _fetch_corpus(
     corpus: Corpus,
     task: str,
-    data: DataSettings,
+    data: DataConfig,
     progress: Progress | None,
     say: Say,
 ) -> tuple[_Origin, dict[str, SplitInfo]]:
@@ -188,13 +172,14 @@ def _fetch_corpus(
 
 def _read(
     path: str,
-    data: DataSettings,
+    data: DataConfig,
     skipped: Skipped,
     corpus: Corpus | None = None,
     task: str = "",
 ) -> Stream:
     """Open a reader; the settings go before what the corpus says of itself."""
-    tag_column, layout = data.tag_column, data.format
+    tag_column = data.tag_column
+    layout: str = data.format
     if corpus and tag_column is None:
         tag_column = corpus.tag_column(task)
     if layout == "auto":
@@ -210,7 +195,7 @@ def _first(stream: Stream, limit: int | None) -> list[TaggedSentence]:
     return list(islice(stream, limit))
 
 
-def _scheme(data: DataSettings, task: str, origin: _Origin) -> str:
+def _scheme(data: DataConfig, task: str, origin: _Origin) -> str:
     if data.scheme != "auto":
         return data.scheme
     if task != "ner":
@@ -283,7 +268,7 @@ def _refuse_empty(
 def _check_known(
     splits: Lists,
     info: dict[str, SplitInfo],
-    data: DataSettings,
+    data: DataConfig,
     skipped: dict[str, Skipped],
 ) -> None:
     """Stop at, or drop, sentences of validation and test with tags training lacks."""
@@ -325,7 +310,7 @@ def _describe(
 
 
 def _say_what_is_left_out(
-    name: str, info: SplitInfo, data: DataSettings, say: Say
+    name: str, info: SplitInfo, data: DataConfig, say: Say
 ) -> None:
     reasons = {
         "malformed (data.on_error=skip)": info.num_skipped,

@@ -32,7 +32,9 @@ class TrainingProgress:
             disable=not self.console.is_terminal,
             transient=True,
         )
-        self._task = None
+        self._task = self._bar.add_task(
+            "", total=None, epoch=1, loss=float("nan"), rate=0.0, start=False
+        )
 
     def __enter__(self):
         self._bar.start()
@@ -42,9 +44,8 @@ class TrainingProgress:
         self._bar.stop()
 
     def begin(self, total_steps: int, step: int) -> None:
-        self._task = self._bar.add_task(
-            "", total=total_steps, completed=step, epoch=1, loss=float("nan"), rate=0.0
-        )
+        self._bar.start_task(self._task)
+        self._bar.update(self._task, total=total_steps, completed=step)
 
     def update(self, step: int, epoch: int, loss: float, rate: float) -> None:
         self._bar.update(self._task, completed=step, epoch=epoch, loss=loss, rate=rate)

@@ -54,7 +54,7 @@ class TrainingStep:
                 FIRST_LOSS_SCALE if scale_loss else 1.0, trainable=False
             )
             self.good_steps = tf.Variable(0, trainable=False)
-            self._sums = self._make_sums() if accumulation > 1 else None
+            self._sums = self._make_sums() if accumulation > 1 else []
 
     @tf.function(reduce_retracing=True)
     def __call__(self, iterator, count):
@@ -68,7 +68,7 @@ class TrainingStep:
         return report.stack()  # (count, 3)
 
     def _step(self, iterator):
-        if self._sums is not None:
+        if self._sums:
             for _ in tf.range(self.accumulation - 1):
                 self.strategy.run(self._accumulate, args=(next(iterator),))
         results = self.strategy.run(self._update, args=(next(iterator),))
@@ -104,7 +104,7 @@ class TrainingStep:
 
     def _update(self, batch):
         gradients, total, weight = self._differentiate(batch)
-        if self._sums is not None:
+        if self._sums:
             values = [*gradients, total, weight]
             values = [
                 sums.read_value() + value

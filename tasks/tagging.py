@@ -60,20 +60,26 @@ class TaggingTask:
         self.model_arguments = dict(model or {})
         self.tags: list[str] = []
         self.training_words: set[str] = set()
-        self.features: WordFeatures | None = None
-        self._feature_arguments = {
-            "lowercase": lowercase,
-            "max_characters": max_characters,
-        }
+        self._features: WordFeatures | None = None
+        self._lowercase = lowercase
+        self._max_characters = max_characters
         self._min_frequency = min_frequency
 
     # === Vocabulary ===
 
+    @property
+    def features(self) -> WordFeatures:
+        """What words are turned into; there once the vocabulary is."""
+        if self._features is None:
+            raise ValueError(
+                f"The task {self.name} has no vocabulary yet. Call fit_vocabulary or "
+                "load_vocabulary first."
+            )
+        return self._features
+
     def fit_vocabulary(self, records: Sequence[TaggedSentence]) -> None:
-        self.features = WordFeatures.fit(
-            _tokens(records),
-            min_frequency=self._min_frequency,
-            **self._feature_arguments,
+        self._features = WordFeatures.fit(
+            _tokens(records), self._min_frequency, self._lowercase, self._max_characters
         )
         self.training_words = set(_tokens(records))
         self.tags = sorted({tag for record in records for tag in record.tags})
@@ -96,7 +102,9 @@ class TaggingTask:
         (folder / "tagging.json").write_text(text, encoding="utf-8")
 
     def load_vocabulary(self, folder: Path) -> None:
-        self.features = WordFeatures.load(folder, **self._feature_arguments)
+        self._features = WordFeatures.load(
+            folder, self._lowercase, self._max_characters
+        )
         content = json.loads((folder / "tagging.json").read_text(encoding="utf-8"))
         self.tags = content["tags"]
         self.spans = content["spans"]

@@ -219,7 +219,7 @@ def worst_errors(
     Returns:
         Rows sorted by `score`, that of the surest wrong tag, the highest first.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for words, true, guess, sure in zip(
         tokens, references, predictions, scores, strict=True
     ):

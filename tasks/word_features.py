@@ -82,13 +82,21 @@ class WordFeatures:
             getattr(self, view).save(folder / f"{view}.json")
 
     @classmethod
-    def load(cls, folder: Path, **arguments) -> "WordFeatures":
-        views = {view: Vocabulary.load(folder / f"{view}.json") for view in cls.VIEWS}
-        return cls(**views, **arguments)
+    def load(
+        cls, folder: Path, lowercase: bool = True, max_characters: int = 20
+    ) -> "WordFeatures":
+        words, characters, shapes, affixes = (
+            Vocabulary.load(folder / f"{view}.json") for view in cls.VIEWS
+        )
+        return cls(words, characters, shapes, affixes, lowercase, max_characters)
 
     @classmethod
     def fit(
-        cls, words: Iterable[str], min_frequency: int, lowercase: bool, **arguments
+        cls,
+        words: Iterable[str],
+        min_frequency: int = 1,
+        lowercase: bool = True,
+        max_characters: int = 20,
     ) -> "WordFeatures":
         """Learn the four vocabularies from the words of a training text."""
         tokens = tf.constant(list(words))
@@ -100,7 +108,7 @@ class WordFeatures:
             shapes=Vocabulary.fit(_strings(shape(tokens)), MIN_SHAPE_FREQUENCY),
             affixes=Vocabulary.fit(_strings(affixes(tokens)), MIN_AFFIX_FREQUENCY),
             lowercase=lowercase,
-            **arguments,
+            max_characters=max_characters,
         )
 
 
