@@ -55,6 +55,16 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
     return rows
 
 
+def check_texts(texts: Sequence) -> None:
+    """Raise ValueError unless every row is a text."""
+    for row, text in enumerate(texts):
+        if not isinstance(text, str | bytes):
+            raise ValueError(
+                f"Row {row} holds {text!r}, which is no text. Give a string in every "
+                "row; of a table the first column is taken."
+            )
+
+
 def _entities(text: str | bytes, columns: Sequence[np.ndarray]) -> list[dict]:
     raw = text.encode() if isinstance(text, str) else text
     position = _character_positions(raw)
@@ -110,17 +120,12 @@ def _register() -> None:
             if "entity_texts" in self.label.structured_outputs:
                 self.columns.append("entities")
 
-        # No type hints: MLflow would read a schema from them, and our own is better.
-        def predict(self, context, model_input, params=None):
-            if isinstance(model_input, pd.DataFrame):
-                model_input = model_input.iloc[:, 0]
-            texts = list(model_input)
-            for row, text in enumerate(texts):
-                if not isinstance(text, str | bytes):
-                    raise ValueError(
-                        f"Row {row} holds {text!r}, which is no text. Give a string in "
-                        "every row; the first column of a table is taken."
-                    )
+        # The schema turns lists and arrays into a table, too.
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: Any = None
+        ) -> pd.DataFrame:
+            texts = model_input.iloc[:, 0].tolist()
+            check_texts(texts)
             rows = []
             for first in range(0, len(texts), TEXTS_AT_ONCE):
                 part = texts[first : first + TEXTS_AT_ONCE]

@@ -240,6 +240,11 @@ def test_pyfunc_refuses_numbers(pyfunc):
         pyfunc.predict(pd.DataFrame({"text": [1.5]}))
 
 
+def test_a_row_without_text_is_refused():
+    with pytest.raises(ValueError, match="Row 1 holds None, which is no text"):
+        mlflow_model.check_texts(["Ada", None])
+
+
 def test_pyfunc_states_types_and_packages(exported):
     folder = exported[0] / "mlflow_model"
     info = mlflow.models.get_model_info(str(folder))
