@@ -154,6 +154,14 @@ class TaggingServing(tf.Module):
         }
         return outputs, entities
 
+    # A function of its own, so that both signatures share one copy of the model.
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string),
+            tf.TensorSpec([None], tf.int64),
+        ],
+        autograph=False,
+    )
     def _tag(self, words, row_lengths):
         """Tag ids and scores `(N,)` of flat words."""
         number = tf.size(words)
