@@ -84,11 +84,20 @@ def _fill(order, lengths, batch_tokens, max_rows) -> list[np.ndarray]:
 
 
 def _split_to_multiple(batches: list[np.ndarray], multiple: int) -> list[np.ndarray]:
-    """Halve the largest batches until their number is a multiple; order is kept."""
+    """Halve the largest batches until their number is a multiple; order is kept.
+
+    Where there are too few rows for that, batches are joined instead.
+    """
     batches = list(batches)
-    while len(batches) % multiple:
+    rows = sum(len(batch) for batch in batches)
+    wanted = -(-len(batches) // multiple) * multiple
+    if wanted > rows:
+        wanted -= multiple
+    while len(batches) < wanted:
         index = max(range(len(batches)), key=lambda i: len(batches[i]))
         batches[index : index + 1] = np.array_split(batches[index], 2)
+    while len(batches) > wanted:
+        batches[:2] = [np.concatenate(batches[:2])]
     return batches
 
 

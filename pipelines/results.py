@@ -13,7 +13,8 @@ from seqloom.pipelines.settings import read_resolved
 from seqloom.pipelines.splits import Splits
 from seqloom.pipelines.trained import Trained
 
-SHOWN = 6
+# Logged and kept in metrics.json, but too much for the summary.
+NOT_SHOWN = ("precision_", "recall_", "conlleval_precision", "conlleval_recall")
 
 
 def evaluate(trained: Trained, splits: Splits, tracker) -> dict[str, float]:
@@ -49,7 +50,9 @@ def show_summary(console: Console, run: Run) -> None:
     table = Table(title=f"{config.task} ({config.name})", title_justify="left")
     for heading in ("metric", "validation", "test"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    for name in list(test)[:SHOWN]:
+    for name in test:
+        if name.startswith(NOT_SHOWN):
+            continue
         shown = f"{validation[name]:.4f}" if name in validation else ""
         table.add_row(name, shown, f"{test[name]:.4f}")
     console.print(table)

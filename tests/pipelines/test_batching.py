@@ -33,6 +33,14 @@ def test_every_step_is_full_and_no_batch_is_empty(batches_per_step):
     assert min(len(rows) for rows in batches) >= 1
 
 
+@pytest.mark.parametrize("number", [4, 5, 7, 9])
+def test_few_rows_fill_a_step_without_an_empty_batch(number):
+    batches = plan(np.full(number, 200), batches_per_step=4)
+    assert len(batches) % 4 == 0
+    assert sorted(np.concatenate(batches)) == list(range(number))
+    assert min(len(rows) for rows in batches) >= 1
+
+
 def test_batches_keep_to_the_budget_of_tokens_padding_included():
     for rows in plan():
         assert len(rows) * LENGTHS[rows].max() <= 256
