@@ -46,7 +46,9 @@ _FORMS = (
     r"[:;]-?[()]",  # :-)
     rf"[{_EMOJI}](?:\x{{FE0F}}|\x{{200D}}[{_EMOJI}]|[\x{{1F3FB}}-\x{{1F3FF}}])*",
     r"\.+|[!?]+|=+|\*+|'+|`+|~+",
-    r".",
+    # Any other character. A dot would fit overlong UTF-8 too, which _NOT_SPACE does
+    # not, and it would be lost; what no form fits is a token anyway.
+    r"[\x{0}-\x{10FFFE}]",
 )
 _TOKEN = "(?s)" + "|".join(_FORMS)
 _NOT_SPACE = rf"(?s)[^{_SPACE}].*"

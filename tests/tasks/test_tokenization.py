@@ -94,6 +94,14 @@ def test_invalid_utf8_is_replaced_but_offsets_stay():
     ]
 
 
+@pytest.mark.parametrize(
+    "raw", [b"\xe0\x80\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf4\x8f\xbf\xbf"]
+)
+def test_overlong_surrogate_and_last_code_points_are_not_lost(raw):
+    [(_, start, end)] = run([raw])[0]
+    assert (start, end) == (0, len(raw))
+
+
 def test_nul_is_white_space():
     assert run([b"a\x00b\x00"])[0] == [(b"a", 0, 1), (b"b", 2, 3)]
 
@@ -115,7 +123,7 @@ def test_tokens_are_the_text_without_its_spaces(texts):
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_covered(raw):
     covered = 0
     for token, start, end in run([raw])[0]:
