@@ -20,13 +20,19 @@ class BestWeights:
         return self.final_path.with_name(f"step-{step:08d}.weights.h5")
 
     def save(self, step: int) -> None:
+        """Write the weights as they are. OSError leaves no half of a file behind."""
         self.final_path.parent.mkdir(parents=True, exist_ok=True)
-        self.model.save_weights(self.path(step), overwrite=True)
+        try:
+            self.model.save_weights(self.path(step), overwrite=True)
+        except OSError:
+            self.path(step).unlink(missing_ok=True)
+            raise
 
-    def drop_others(self, step: int) -> None:
-        """Delete the files of all steps but one."""
+    def drop_others(self, steps: set[int]) -> None:
+        """Delete the files of all steps but these."""
+        kept = {self.path(step) for step in steps}
         for path in self.final_path.parent.glob("step-*.weights.h5"):
-            if path != self.path(step):
+            if path not in kept:
                 path.unlink()
 
     def finish(self, step: int) -> None:

@@ -38,7 +38,7 @@ class Checkpoints:
         temporary = arrays_path.with_suffix(".tmp")
         try:
             with temporary.open("wb") as file:
-                np.savez(file, **self._arrays())
+                np.savez(file, allow_pickle=False, **self._arrays())
                 file.flush()
                 os.fsync(file.fileno())
             content = {"sha256": _sha256(temporary), "step": step, "values": values}
@@ -56,6 +56,11 @@ class Checkpoints:
     def paths(self) -> list[Path]:
         """JSON files of the finished checkpoints, oldest first."""
         return sorted(self.folder.glob("checkpoint-*.json"))
+
+    def values(self) -> list[dict]:
+        """The plain values of the finished checkpoints, oldest first."""
+        contents = (_read(path) for path in self.paths())
+        return [content["values"] for content in contents if content]
 
     def restore(self, say=print) -> dict | None:
         """Load the newest intact checkpoint; None if there is none at all.
@@ -123,16 +128,23 @@ def write_json(path: Path, content) -> None:
 def _inspect(path: Path) -> tuple[str, dict | None]:
     """What is wrong with a checkpoint, or its content."""
     arrays_path = path.with_suffix(".npz")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        digest = content["sha256"]
-    except (ValueError, KeyError, TypeError):
+    content = _read(path)
+    if content is None:
         return "its JSON cannot be read", None
     if not arrays_path.exists():
         return "the arrays are missing", None
-    if _sha256(arrays_path) != digest:
+    if _sha256(arrays_path) != content["sha256"]:
         return "its bytes are not those that were written", None
     return "", content
+
+
+def _read(path: Path) -> dict | None:
+    """The JSON of a checkpoint, or None if it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("sha256", "step", "values")}
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,8 @@
 """Run directories: everything that a trained model needs, in one folder."""
 
+import errno
 import json
+import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ CONFIG_FILE = "config.yaml"
 
 
 class Run:
-    """Paths and small files of one run directory; see docs/design for its layout."""
+    """Paths and small files of one run directory; the README shows its layout."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
@@ -99,8 +101,13 @@ class Run:
     # === History: one line a training step or validation ===
 
     def append_history(self, rows: list[dict]) -> None:
-        with self.history_path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        """Add rows: all of them, or with OSError (a full disk) none."""
+        text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        with self.history_path.open("ab", buffering=0) as file:
+            size = file.tell()
+            if file.write(text) != len(text):
+                file.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def history(self) -> list[dict]:
         if not self.history_path.exists():
@@ -110,6 +117,8 @@ class Run:
 
     def cut_history(self, step: int) -> None:
         """Forget what came after `step`, and a line cut short by a crash."""
+        if not self.history_path.exists():
+            return
         kept = [row for row in self.history() if row["step"] <= step]
         temporary = self.history_path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")

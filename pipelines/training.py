@@ -107,7 +107,8 @@ class Trainer:
         """
         total_steps = self._build(examples)
         self._restore()
-        calls = self._callback_list(callbacks, total_steps)
+        self._started = time.perf_counter() - self.position.seconds
+        calls = self._callback_list(callbacks, examples)
         with self.progress, self.interruption.caught():
             self.progress.begin(total_steps, self.position.step)
             calls.on_train_begin()
@@ -122,6 +123,11 @@ class Trainer:
 
     def load_best(self) -> None:
         """Put the best weights into the model; the chief keeps them for good."""
+        if not self.position.best:
+            raise UserError(
+                f"No weights could be kept in {self.run.weights_path.parent}. Make "
+                f"room on the disk, and train a new run instead of {self.run.folder}."
+            )
         if self.chief:
             self.best_weights.finish(self.position.best["step"])
 
@@ -133,30 +139,33 @@ class Trainer:
         position = self.position
         plan = self._plan(examples, position.epoch)
         batches = iter(self._distribute(examples, plan, position.epoch, position.batch))
-        while position.batch < len(plan) and position.step < total_steps:
+        while (
+            position.batch < len(plan)
+            and position.step < total_steps
+            and not self.model.stop_training
+        ):
             count = self._steps_until_a_stop(plan, total_steps)
-            calls.on_train_batch_begin(position.step)
+            calls.on_train_batch_begin(position.batch // self.batches_per_step)
             started = time.perf_counter()
             report = self.step(batches, np.int32(count)).numpy()  # (count, 3)
             seconds = time.perf_counter() - started
             self._check_finite(report)
             self._advance(report, seconds)
             loss = position.epoch_loss / max(position.epoch_tokens, 1.0)
-            calls.on_train_batch_end(position.step - 1, {"loss": loss})
+            last = position.batch // self.batches_per_step - 1
+            calls.on_train_batch_end(last, {"loss": loss})
             self._stop_on_the_way(last=position.batch >= len(plan))
         return {"loss": position.epoch_loss / max(position.epoch_tokens, 1.0)}
 
     def _validate(self, validate) -> dict:
         """Validation metrics of the (averaged) weights; keeps them if they are best."""
-        started = time.perf_counter()
         position = self.position
         with self.average.applied() if self.average else nullcontext():
             metrics = validate()
             value = self._monitored(metrics)
             improved = self._is_better(value)
-            if improved and self.chief:
-                self.best_weights.save(position.step)
-        if improved:
+            kept = improved and self._keep_weights()
+        if kept:
             position.best = {
                 "step": position.step,
                 "epoch": position.epoch + 1,
@@ -164,7 +173,6 @@ class Trainer:
                 "metrics": metrics,
             }
         position.worse_validations = 0 if improved else position.worse_validations + 1
-        position.seconds += time.perf_counter() - started
         logs = {f"val_{name}": number for name, number in metrics.items()}
         self._history.append(
             {"step": position.step, "epoch": position.epoch + 1, **logs}
@@ -191,16 +199,14 @@ class Trainer:
                 f"Stopping early: {self.settings.monitor} has not improved in "
                 f"{patience} validations."
             )
-        if not position.finished:
-            self._raise_if_interrupted()
+        self._raise_if_interrupted()
 
     # === Preparation ===
 
     def _build(self, examples) -> int:
         """Make optimizer, average and graph; gives the number of steps to train."""
         settings = self.settings
-        per_epoch = len(self._plan(examples, 0)) // self.batches_per_step
-        total_steps = settings.epochs * per_epoch
+        total_steps = settings.epochs * self._steps_of_an_epoch(examples)
         if settings.max_steps is not None:
             total_steps = min(total_steps, settings.max_steps)
         with self.strategy.scope():
@@ -243,6 +249,10 @@ class Trainer:
         )
         return total_steps
 
+    def _steps_of_an_epoch(self, examples) -> int:
+        """Of the first one: others have a few steps more or less."""
+        return len(self._plan(examples, 0)) // self.batches_per_step
+
     def _plan(self, examples, epoch: int) -> list[np.ndarray]:
         return batching.plan_training(
             examples.lengths,
@@ -271,7 +281,7 @@ class Trainer:
 
         return self.strategy.distribute_datasets_from_function(make)
 
-    def _callback_list(self, callbacks, total_steps):
+    def _callback_list(self, callbacks, examples):
         callbacks = list(callbacks)
         for callback in callbacks:
             # Without compile() Keras cannot tell which way a metric improves.
@@ -282,7 +292,7 @@ class Trainer:
             callbacks,
             model=self.model,
             epochs=self.settings.epochs,
-            steps=total_steps,
+            steps=self._steps_of_an_epoch(examples),
         )
 
     # === Saving and stopping ===
@@ -316,11 +326,15 @@ class Trainer:
             )
 
     def _save(self) -> None:
+        self.position.seconds = time.perf_counter() - self._started
+        # The last update may have broken what gave a finite loss before it.
+        if not all(np.isfinite(w).all() for w in self.model.get_weights()):
+            raise self._not_finite(self.position.step, "a weight is not finite")
         if not self.chief:
             return
-        self.run.append_history(self._history)
-        self._history = []
         try:
+            self.run.append_history(self._history)
+            self._history = []
             self.checkpoints.save(self.position.step, asdict(self.position))
         except OSError as error:
             self.progress.say(
@@ -328,35 +342,57 @@ class Trainer:
                 "is unharmed and training goes on; make room on the disk."
             )
             return
-        if self.position.best:
-            self.best_weights.drop_others(self.position.best["step"])
+        kept = [values["best"] for values in self.checkpoints.values()]
+        self.best_weights.drop_others({best["step"] for best in kept if best})
+
+    def _keep_weights(self) -> bool:
+        """Save the weights as the best ones; False if the disk does not take them."""
+        if not self.chief:
+            return True
+        try:
+            self.best_weights.save(self.position.step)
+        except OSError as error:
+            self.progress.say(
+                f"The weights of step {self.position.step} are the best so far but "
+                f"cannot be kept: {error}. Training goes on; make room on the disk."
+            )
+            return False
+        return True
 
     def _restore(self) -> None:
         values = self.checkpoints.restore(self.progress.say)
-        if values is None:
-            return
-        self.position = Position(**values)
+        if values is not None:
+            self.position = Position(**values)
         if self.chief:
             self.run.cut_history(self.position.step)
+        if values is None:
+            return
         self.progress.say(
             f"Going on from step {self.position.step}, epoch {self.position.epoch + 1}."
         )
 
     def _check_finite(self, report) -> None:
-        # A float16 gradient may overflow: the loss scale deals with that.
-        watched = report[:, : 2 if self.settings.precision == "mixed_float16" else 3]
+        watched = report
+        # A float16 gradient may overflow: the loss scale deals with that, to a point.
+        if self.step.scale_loss and self.step.loss_scale.numpy() >= 1.0:
+            watched = report[:, :2]
         if np.isfinite(watched).all():
             return
         bad = int(np.argmin(np.isfinite(watched).all(axis=1)))
+        raise self._not_finite(
+            self.position.step + bad + 1,
+            f"loss sum {report[bad, 0]:g}, gradient norm {report[bad, 2]:g}",
+        )
+
+    def _not_finite(self, step: int, what: str) -> UserError:
         found = self.checkpoints.paths()
         kept = (
             f"The last good checkpoint is {found[-1].with_suffix('.npz')}."
             if found
             else "There is no checkpoint yet."
         )
-        raise UserError(
-            f"The loss is no longer finite at step {self.position.step + bad + 1} "
-            f"(loss sum {report[bad, 0]:g}, gradient norm {report[bad, 2]:g}). {kept} "
+        return UserError(
+            f"The loss is no longer finite at step {step} ({what}). {kept} "
             "Try a smaller training.learning_rate, more training.warmup_steps, or a "
             "smaller training.clip_norm."
         )
@@ -389,7 +425,6 @@ class Trainer:
         position.batch += len(report) * self.batches_per_step
         position.step += len(report)
         position.tokens += int(tokens)
-        position.seconds += seconds
         position.training_seconds += seconds
         position.epoch_loss += float(report[:, 0].sum())
         position.epoch_tokens += tokens
@@ -412,10 +447,11 @@ class Trainer:
 
     def _say_validation(self, metrics, improved: bool) -> None:
         position = self.position
+        seconds = time.perf_counter() - self._started
         shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in list(metrics)[:3])
         self.progress.say(
             f"epoch {position.epoch + 1:3}  step {position.step:6}  "
-            f"{position.seconds:6.0f} s  loss {metrics.get('loss', math.nan):.4f}  "
+            f"{seconds:6.0f} s  loss {metrics.get('loss', math.nan):.4f}  "
             f"{shown}{'  best so far' if improved else ''}"
         )
 
