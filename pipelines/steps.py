@@ -119,12 +119,13 @@ class TrainingStep:
         )
         divisor = tf.maximum(weight, 1.0) * self.loss_scale
         gradients = [gradient / divisor for gradient in gradients]
-        norm = tf.linalg.global_norm(gradients)
+        norm = length = tf.linalg.global_norm(gradients)
         if self.scale_loss:  # an overflow gives a zero update and a smaller scale
             finite = tf.math.is_finite(norm)
             gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
+            length = tf.where(finite, norm, 0.0)
         if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, length)
         # The optimizer sums over replicas once more.
         count = float(replica.num_replicas_in_sync)
         self.optimizer.apply_gradients(
