@@ -91,7 +91,12 @@ types: dev ## Check types
 	    ln -sfn ../../../$$folder build/typing/seqloom/$$folder; done
 	@MYPYPATH=build/typing $(BIN)/mypy -p seqloom
 
-bench: dev ## Measure throughput against bare Keras
+bench: dev ## Measure speed against bare Keras and spaCy (ARGS="serving")
+	@$(BIN)/python -c 'import spacy' 2>/dev/null || { \
+	    echo 'Installing spaCy into .venv, to measure against ...' >&2; \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	        --constraint requirements.lock --editable '.[bench]' || \
+	    echo 'spaCy cannot be installed: measuring without it.' >&2; }
 	@$(BIN)/python benchmarks/bench.py $(value ARGS)
 
 # Its own environment shows that a run's MLflow model needs nothing of seqloom.

@@ -1,0 +1,171 @@
+"""Our loop against bare Keras, length buckets against none, tracking on and off.
+
+All train the default config's model on CoNLL-2003, or, in bare Keras, on noise.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from turns import in_turn, report
+
+from seqloom.pipelines import batching, tracking
+from seqloom.pipelines.averaging import WeightAverage
+from seqloom.pipelines.optimization import build_optimizer
+from seqloom.pipelines.steps import TrainingStep
+
+ROUNDS = 9
+STEPS = 10
+PERFECT_LENGTH = 16
+
+
+def compare_training(task, examples, strategy, config) -> None:
+    """Our loop on real sentences against bare Keras on batches without padding."""
+    settings = config.training
+    ours, bare = in_turn(
+        [
+            Training(task, examples, strategy, settings, plan_buckets).rate,
+            BareKeras(task, settings).rate,
+        ],
+        ROUNDS,
+    )
+    report("training", "seqloom, real sentences, tokens/s", ours)
+    report("training", "bare Keras, perfect batches, tokens/s", bare)
+    report("training", "ratio (>= 0.8)", ours.over(bare))
+
+
+def compare_bucketing(task, examples, strategy, config) -> None:
+    """Length buckets against as many batches of random sentences."""
+    settings = config.training
+    plans = {"in buckets": plan_buckets, "at random": plan_random}
+    sides = in_turn(
+        [
+            Training(task, examples, strategy, settings, plan).rate
+            for plan in plans.values()
+        ],
+        ROUNDS,
+    )
+    for name, side in zip(plans, sides, strict=True):
+        report("bucketing", f"{name}, real tokens/s", side)
+    report("bucketing", "ratio", sides[0].over(sides[1]))
+    for name, plan in plans.items():
+        share = batching.padding_share(plan(examples, settings), examples.lengths)
+        limit = " (<= 15)" if plan is plan_buckets else ""
+        report("bucketing", f"{name}, padding, %{limit}", 100 * share)
+
+
+def compare_tracking(task, examples, strategy, config) -> None:
+    """The loop with MLflow behind it, on a store of its own, against without."""
+    training = Training(task, examples, strategy, config.training, plan_buckets)
+    every = config.tracking.log_every_steps
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "runs", "benchmark")
+        run.mkdir(parents=True)
+        settings = config.tracking.model_copy(
+            update={"uri": f"sqlite:///{folder}/mlflow.db"}
+        )
+        tracker = tracking.start(settings, run, "benchmark", "benchmark", say=print)
+        try:
+            on, off = in_turn(
+                [lambda: training.rate(tracker, every), training.rate], ROUNDS
+            )
+        finally:
+            tracker.close("FINISHED")
+    report("tracking", "on, tokens/s", on)
+    report("tracking", "off, tokens/s", off)
+    report("tracking", "ratio", on.over(off))
+
+
+def plan_buckets(examples, settings):
+    return batching.plan_training(
+        examples.lengths, settings.batch_tokens, len(examples), 1, 1, seed=1, epoch=0
+    )
+
+
+def plan_random(examples, settings):
+    """As many batches as buckets make, of as many random sentences each."""
+    count = len(plan_buckets(examples, settings))
+    return np.array_split(np.random.default_rng(1).permutation(len(examples)), count)
+
+
+class Training:
+    """A model in the middle of its training, as `seqloom train` does it."""
+
+    def __init__(self, task, examples, strategy, settings, make_plan):
+        plan = make_plan(examples, settings)
+        with strategy.scope():
+            model = task.build_model()
+            optimizer = _optimizer(settings)
+            optimizer.build(model.trainable_variables)
+        self._step = TrainingStep(
+            task,
+            model,
+            optimizer,
+            strategy,
+            clip_norm=settings.clip_norm,
+            average=(
+                WeightAverage(model, settings.ema, strategy) if settings.ema else None
+            ),
+        )
+        stream = batching.dataset(task, examples, plan, training=True).repeat()
+        self._batches = iter(
+            strategy.distribute_datasets_from_function(lambda context: stream)
+        )
+        self._number = 0
+
+    def rate(self, tracker=None, log_every_steps=1) -> float:
+        """Trains some steps and gives real tokens a second."""
+        started, tokens = time.perf_counter(), 0.0
+        for _ in range(STEPS):
+            loss, weight, norm = self._step(self._batches, np.int32(1)).numpy()[0]
+            tokens += weight
+            self._number += 1
+            if tracker is not None and self._number % log_every_steps == 0:
+                values = {"training/loss": loss / weight, "training/norm": norm}
+                tracker.log_metrics(
+                    {name: float(value) for name, value in values.items()}, self._number
+                )
+        return float(tokens / (time.perf_counter() - started))
+
+
+class BareKeras:
+    """The same model, `compile()` and `train_on_batch`, the same full batch again."""
+
+    def __init__(self, task, settings):
+        self._model = task.build_model()
+        self._model.compile(_optimizer(settings, global_clipnorm=settings.clip_norm))
+        self._batch = perfect_batch(task, settings.batch_tokens // PERFECT_LENGTH)
+
+    def rate(self) -> float:
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            self._model.train_on_batch(*self._batch)
+        tokens = tf.size(self._batch[1]).numpy()
+        return float(STEPS * tokens / (time.perf_counter() - started))
+
+
+def perfect_batch(task, rows: int):
+    """Random words of real sizes, no padding: as long as the average sentence."""
+    words = [word for word in task.features.words.entries if len(word) > 3]
+    chosen = np.random.default_rng(0).choice(words, rows * PERFECT_LENGTH)
+    ragged = tf.RaggedTensor.from_uniform_row_length(
+        tf.constant(chosen.tolist()), PERFECT_LENGTH
+    )
+    features = task.preprocess(tf.RaggedTensor.from_tensor(ragged.to_tensor()))
+    shape = [rows, PERFECT_LENGTH]
+    return features, tf.constant(np.full(shape, task.tags.index("O")), tf.int32)
+
+
+def _optimizer(settings, **options) -> keras.optimizers.Optimizer:
+    return build_optimizer(
+        settings.optimizer,
+        settings.learning_rate,
+        settings.schedule,
+        settings.warmup_steps,
+        10_000,
+        settings.weight_decay,
+        {**settings.optimizer_options, **options},
+    )
