@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_TAG = "seqloom.run_id"
+# The UI opens on training runs and curves, not on traces of language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 # Answers that stay the same however often one asks. Anything else (no connection, a
 # server error, missing rights, a full disk) may pass.
@@ -147,7 +149,9 @@ class Delivery:
         if found is None:
             try:
                 location = artifact_location(self.uri)
-                return self.client.create_experiment(name, artifact_location=location)
+                return self.client.create_experiment(
+                    name, artifact_location=location, tags=EXPERIMENT_TAGS
+                )
             except Exception as error:  # another run may have been faster
                 if _code(error) != "RESOURCE_ALREADY_EXISTS":
                     raise

@@ -37,8 +37,9 @@ def evaluate(trained: Trained, splits: Splits, tracker) -> dict[str, float]:
         tracker.log_figure(figures.save(figure, run.figures_dir / f"{name}.png"))
     for name, table in task.tables(rows).items():
         tracker.log_table(table, name)
-    for path in (run.config_path, run.metrics_path, run.predictions_dir):
-        tracker.log_artifact(path)
+    tracker.log_artifact(run.config_path)
+    tracker.log_artifact(run.metrics_path)
+    tracker.log_artifact(run.predictions_dir, "predictions")
     return values
 
 
