@@ -3,8 +3,10 @@
 import tensorflow as tf
 
 # Dynamic loss scaling for float16 (Micikevicius et al. 2018,
-# https://arxiv.org/abs/1710.03740, section 3.2).
-FIRST_LOSS_SCALE = 2.0**15
+# https://arxiv.org/abs/1710.03740, section 3.2). It scales the loss summed over about
+# a thousand tokens: 2**15 for their mean.
+FIRST_LOSS_SCALE = 2.0**5
+SMALLEST_LOSS_SCALE = 2.0**-10
 GROWTH_STEPS = 2000
 
 

@@ -19,7 +19,7 @@ from seqloom.pipelines.interruption import Interrupted, Interruption
 from seqloom.pipelines.optimization import build_optimizer, current_rate
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
-from seqloom.pipelines.steps import TrainingStep
+from seqloom.pipelines.steps import SMALLEST_LOSS_SCALE, TrainingStep
 
 LOWER_IS_BETTER = ("loss", "perplexity", "error")
 
@@ -374,7 +374,8 @@ class Trainer:
     def _check_finite(self, report) -> None:
         watched = report
         # A float16 gradient may overflow: the loss scale deals with that, to a point.
-        if self.step.scale_loss and self.step.loss_scale.numpy() >= 1.0:
+        scale = self.step.loss_scale.numpy()
+        if self.step.scale_loss and scale >= SMALLEST_LOSS_SCALE:
             watched = report[:, :2]
         if np.isfinite(watched).all():
             return
