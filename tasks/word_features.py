@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from seqloom.tasks.vocabulary import UNKNOWN_ID, Vocabulary
 
-AFFIX_LENGTHS = (2, 3)
+AFFIX_LENGTHS = (2, 3, 4)
 NUM_AFFIXES = 2 * len(AFFIX_LENGTHS)
 MIN_AFFIX_FREQUENCY = 5
 MIN_SHAPE_FREQUENCY = 5
