@@ -92,8 +92,8 @@ def build_optimizer(
     if schedule != "constant" or warmup_steps:
         rate = WarmupSchedule(learning_rate, schedule, warmup_steps, total_steps)
     arguments = {**(options or {}), "weight_decay": weight_decay or None}
-    if name == "adamw":
-        arguments["weight_decay"] = weight_decay
+    if name == "adamw" and not weight_decay:
+        name = "adam"  # the same; AdamW would subtract zeros from every weight
     try:
         return OPTIMIZERS[name](rate, **arguments)
     except (TypeError, ValueError) as error:

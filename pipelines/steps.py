@@ -120,18 +120,18 @@ class TrainingStep:
             "SUM", [*gradients, total, weight]
         )
         divisor = tf.maximum(weight, 1.0) * self.loss_scale
-        gradients = [gradient / divisor for gradient in gradients]
-        norm = length = tf.linalg.global_norm(gradients)
+        norm = tf.linalg.global_norm(gradients) / divisor
+        # One factor, since each reading of all gradients takes time: their mean over
+        # tokens, their clipping, and the optimizer, which sums over replicas again.
+        factor = 1.0 / (divisor * replica.num_replicas_in_sync)
+        if self.clip_norm is not None:
+            factor *= self.clip_norm / tf.maximum(norm, self.clip_norm)
         if self.scale_loss:  # an overflow gives a zero update and a smaller scale
             finite = tf.math.is_finite(norm)
             gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
-            length = tf.where(finite, norm, 0.0)
-        if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, length)
-        # The optimizer sums over replicas once more.
-        count = float(replica.num_replicas_in_sync)
+            factor = tf.where(finite, factor, 0.0)
         self.optimizer.apply_gradients(
-            [(g / count, w) for g, w in zip(gradients, self.weights, strict=True)]
+            [(g * factor, w) for g, w in zip(gradients, self.weights, strict=True)]
         )
         return total, weight, norm
 
