@@ -7,7 +7,7 @@ from pathlib import Path
 from seqloom.pipelines.config import MODELS
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.run import Run
-from seqloom.pipelines.settings import Resolved, override, read_resolved, resolve
+from seqloom.pipelines.settings import Resolved, diff, override, read_resolved, resolve
 
 
 def find_run(task: str | None, run: str | None, config: str | None) -> Path:
@@ -49,6 +49,29 @@ def settings_of(
             "out, or name another run."
         )
     return override(resolved, overrides)
+
+
+def resumed_run(run_dir: str | Path, resolved: Resolved) -> Run:
+    """The run to go on with.
+
+    Raises:
+        UserError: It is finished, or was begun with other settings than `resolved`.
+    """
+    run = Run.open(run_dir)
+    if run.finished and run.saved_model_dir.exists():
+        raise UserError(
+            f"{run.folder} is finished: there is nothing to go on with. Evaluate it "
+            f"(make evaluate RUN={run.folder}), or train a new run without RESUME."
+        )
+    changes = diff(read_resolved(run.config_path), resolved)
+    if changes:
+        lines = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, old, new in changes)
+        raise UserError(
+            f"{run.folder} was begun with another config:\n{lines}\n"
+            "A resumed run keeps its config. Leave these settings out, or start a new "
+            "run without RESUME."
+        )
+    return run
 
 
 def _short(path: Path) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from seqloom.pipelines.chosen_run import find_run, settings_of
+from seqloom.pipelines.chosen_run import find_run, resumed_run, settings_of
 from seqloom.pipelines.config import MODELS
 from seqloom.pipelines.engine import import_engine, set_environment
 from seqloom.pipelines.errors import UserError
@@ -92,6 +92,8 @@ def train(
         show_settings(resolved)
         if not summary:
             return
+    elif resume:
+        resumed_run(resume, resolved)  # what cannot go on is told at once
     import_engine()
     from seqloom.pipelines import workflow
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from seqloom.pipelines import results, tracking
 from seqloom.pipelines.catalogue import build_task
+from seqloom.pipelines.chosen_run import resumed_run
 from seqloom.pipelines.config import Config
 from seqloom.pipelines.data import load_splits
 from seqloom.pipelines.download_bar import download_bar
@@ -25,7 +26,7 @@ from seqloom.pipelines.export import export_run
 from seqloom.pipelines.interruption import Interrupted
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
-from seqloom.pipelines.settings import Resolved, diff, leaves_of, read_resolved, to_yaml
+from seqloom.pipelines.settings import Resolved, leaves_of, to_yaml
 from seqloom.pipelines.splits import Splits
 from seqloom.pipelines.strategy import (
     build_strategy,
@@ -72,7 +73,8 @@ def train(
         console.print(f"Run       {run.folder}")
         with _tracked(config, run, resume is not None, chief) as tracker:
             _describe_run(tracker, resolved, splits, strategy)
-            task.save_vocabulary(run.vocabulary_dir)
+            if chief:
+                task.save_vocabulary(run.vocabulary_dir)
             trainer = Trainer(
                 task,
                 model,
@@ -168,9 +170,7 @@ def _start_devices(config: Config) -> tf.distribute.Strategy:
 def _open_run(resolved: Resolved, resume: Path | None, chief: bool) -> Iterator[Run]:
     """The directory of a new run or of one to go on with; a scratch one for helpers."""
     if resume is not None:
-        run = Run.open(resume)
-        _refuse_other_config(run, resolved)
-        yield run
+        yield resumed_run(resume, resolved)
     elif chief:
         run = Run.create(Path(resolved.config.runs_dir), resolved.config.task)
         run.config_path.write_text(to_yaml(resolved), encoding="utf-8")
@@ -178,22 +178,6 @@ def _open_run(resolved: Resolved, resume: Path | None, chief: bool) -> Iterator[
     else:
         with tempfile.TemporaryDirectory() as folder:
             yield Run(Path(folder))
-
-
-def _refuse_other_config(run: Run, resolved: Resolved) -> None:
-    if run.finished and run.saved_model_dir.exists():
-        raise UserError(
-            f"{run.folder} is finished: there is nothing to go on with. Evaluate it "
-            f"(make evaluate RUN={run.folder}), or train a new run without RESUME."
-        )
-    changes = diff(read_resolved(run.config_path), resolved)
-    if changes:
-        lines = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, old, new in changes)
-        raise UserError(
-            f"{run.folder} was begun with another config:\n{lines}\n"
-            "A resumed run keeps its config. Leave these settings out, or start a new "
-            "run without RESUME."
-        )
 
 
 def _load_data(config: Config) -> Splits:
