@@ -81,7 +81,13 @@ class Run:
     def metrics(self) -> dict:
         if not self.metrics_path.exists():
             return {}
-        return json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        try:
+            return json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{self.metrics_path} cannot be read: {error}. Delete it, and make it "
+                f"again: make evaluate RUN={self.folder}"
+            ) from error
 
     def add_metrics(self, **groups: dict) -> None:
         """Add or replace groups, such as `test={...}`, in metrics.json."""

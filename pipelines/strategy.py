@@ -89,8 +89,9 @@ def _check_cluster() -> None:
     text = os.environ.get("TF_CONFIG", "")
     try:
         config = json.loads(text)
-        config["cluster"]["worker"], config["task"]["type"], config["task"]["index"]
-    except (ValueError, KeyError, TypeError) as error:
+        cluster, place = config["cluster"], config["task"]
+        cluster["worker"], cluster[place["type"]][int(place["index"])]
+    except (ValueError, LookupError, TypeError) as error:
         example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
         example += '"task": {"type": "worker", "index": 0}}'
         raise UserError(

@@ -1,6 +1,7 @@
 """A trained run, back in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -67,7 +68,20 @@ def load(run_dir: str | Path) -> Trained:
         )
     keras.config.set_dtype_policy("float32")
     task = build_task(config)
-    task.load_vocabulary(run.vocabulary_dir)
+    with _read(run.vocabulary_dir):
+        task.load_vocabulary(run.vocabulary_dir)
     model = task.build_model()
-    model.load_weights(run.weights_path)
+    with _read(run.weights_path):
+        model.load_weights(run.weights_path)
     return Trained(run, config, task, model)
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read: {error}. It is damaged, or was written by another "
+            "version of seqloom. Take it from a copy of the run, or train a new one."
+        ) from error
