@@ -1,4 +1,7 @@
-"""A task of a few lines, so that the loop's tests take no longer than the loop."""
+"""Trainings that take no longer than they must.
+
+A task of a few lines for the tests of the loop, and settings for those of all the rest.
+"""
 
 import io
 
@@ -13,6 +16,16 @@ from seqloom.pipelines.run import Run
 from seqloom.pipelines.training import Trainer
 from seqloom.tasks.examples import Examples
 
+# Settings of the smallest real tagger.
+TINY = (
+    "model.word_units=8",
+    "model.char_units=6",
+    "model.char_embedding_units=5",
+    "model.shape_units=4",
+    "model.affix_units=4",
+    "model.units=8",
+    "model.cell=gru",
+)
 WORDS, TAGS = 20, 3
 DEFAULTS = {
     "optimizer": "adam",
