@@ -1,44 +1,26 @@
 """The training loop: epochs, validation, best weights, checkpoints, interruption."""
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 import keras
 import numpy as np
 
-from seqloom.pipelines import batching
 from seqloom.pipelines.averaging import WeightAverage
 from seqloom.pipelines.best_weights import BestWeights
 from seqloom.pipelines.checkpoints import Checkpoints
 from seqloom.pipelines.config import TrainingConfig
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.feed import Feed
 from seqloom.pipelines.interruption import Interrupted, Interruption
 from seqloom.pipelines.optimization import build_optimizer, current_rate
+from seqloom.pipelines.position import Position, lower_is_better
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
 from seqloom.pipelines.steps import SMALLEST_LOSS_SCALE, TrainingStep
-
-LOWER_IS_BETTER = ("loss", "perplexity", "error")
-
-
-@dataclass
-class Position:
-    """Where a training stands; saved with every checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0  # batches of this epoch that are done
-    step: int = 0
-    seconds: float = 0.0
-    training_seconds: float = 0.0  # without validation
-    tokens: int = 0
-    epoch_loss: float = 0.0  # sums over this epoch
-    epoch_tokens: float = 0.0
-    best: dict = field(default_factory=dict)  # step, epoch, value, metrics
-    worse_validations: int = 0
-    finished: bool = False
+from seqloom.pipelines.training_log import TrainingLog
 
 
 class Trainer:
@@ -78,14 +60,11 @@ class Trainer:
         self.seed = seed
         self.run = run
         self.chief = chief
-        self.log = log
-        self.log_every_steps = log_every_steps
         self.progress = progress or TrainingProgress()
+        self.log = TrainingLog(log, log_every_steps, self.progress)
         self.position = Position()
         self.best_weights = BestWeights(model, run.weights_path)
         self.interruption = Interruption(self.progress.say)
-        self.batches_per_step = settings.accumulation * strategy.num_replicas_in_sync
-        self._history: list[dict] = []
 
     # === The loop ===
 
@@ -108,13 +87,13 @@ class Trainer:
         total_steps = self._build(examples)
         self._restore()
         self._started = time.perf_counter() - self.position.seconds
-        calls = self._callback_list(callbacks, examples)
+        calls = self._callback_list(callbacks)
         with self.progress, self.interruption.caught():
             self.progress.begin(total_steps, self.position.step)
             calls.on_train_begin()
             while not self.position.finished:
                 calls.on_epoch_begin(self.position.epoch)
-                logs = self._train_epoch(examples, calls, total_steps)
+                logs = self._train_epoch(calls, total_steps)
                 logs |= self._validate(validate)
                 calls.on_epoch_end(self.position.epoch, logs)
                 self._end_epoch(total_steps)
@@ -131,31 +110,28 @@ class Trainer:
         if self.chief:
             self.best_weights.finish(self.position.best["step"])
 
-    def padding(self, examples) -> float:
-        """Share of padding in the batches of the first epoch."""
-        return batching.padding_share(self._plan(examples, 0), examples.lengths)
-
-    def _train_epoch(self, examples, calls, total_steps: int) -> dict:
+    def _train_epoch(self, calls, total_steps: int) -> dict:
         position = self.position
-        plan = self._plan(examples, position.epoch)
-        batches = iter(self._distribute(examples, plan, position.epoch, position.batch))
+        per_step = self.feed.batches_per_step
+        plan = self.feed.plan(position.epoch)
+        batches = iter(self.feed.stream(plan, position.epoch, position.batch))
         while (
             position.batch < len(plan)
             and position.step < total_steps
             and not self.model.stop_training
         ):
             count = self._steps_until_a_stop(plan, total_steps)
-            calls.on_train_batch_begin(position.batch // self.batches_per_step)
+            calls.on_train_batch_begin(position.batch // per_step)
             started = time.perf_counter()
             report = self.step(batches, np.int32(count)).numpy()  # (count, 3)
             seconds = time.perf_counter() - started
             self._check_finite(report)
-            self._advance(report, seconds)
-            loss = position.epoch_loss / max(position.epoch_tokens, 1.0)
-            last = position.batch // self.batches_per_step - 1
-            calls.on_train_batch_end(last, {"loss": loss})
+            position.advance(report, per_step, seconds)
+            self.log.steps(position, report, seconds, self._learning_rate)
+            last = position.batch // per_step - 1
+            calls.on_train_batch_end(last, {"loss": position.mean_loss})
             self._stop_on_the_way(last=position.batch >= len(plan))
-        return {"loss": position.epoch_loss / max(position.epoch_tokens, 1.0)}
+        return {"loss": position.mean_loss}
 
     def _validate(self, validate) -> dict:
         """Validation metrics of the (averaged) weights; keeps them if they are best."""
@@ -163,7 +139,7 @@ class Trainer:
         with self.average.applied() if self.average else nullcontext():
             metrics = validate()
             value = self._monitored(metrics)
-            improved = self._is_better(value)
+            improved = position.would_improve(value, self.settings.monitor)
             kept = improved and self._keep_weights()
         if kept:
             position.best = {
@@ -173,13 +149,9 @@ class Trainer:
                 "metrics": metrics,
             }
         position.worse_validations = 0 if improved else position.worse_validations + 1
-        logs = {f"val_{name}": number for name, number in metrics.items()}
-        self._history.append(
-            {"step": position.step, "epoch": position.epoch + 1, **logs}
-        )
-        self.log({f"validation/{k}": v for k, v in metrics.items()}, position.step)
-        self._say_validation(metrics, improved)
-        return logs
+        seconds = time.perf_counter() - self._started
+        self.log.validation(position, metrics, improved, seconds)
+        return {f"val_{name}": number for name, number in metrics.items()}
 
     def _end_epoch(self, total_steps: int) -> None:
         position, patience = self.position, self.settings.patience
@@ -206,7 +178,8 @@ class Trainer:
     def _build(self, examples) -> int:
         """Make optimizer, average and graph; gives the number of steps to train."""
         settings = self.settings
-        total_steps = settings.epochs * self._steps_of_an_epoch(examples)
+        self.feed = Feed(self.task, examples, self.strategy, settings, self.seed)
+        total_steps = settings.epochs * self.feed.steps_per_epoch
         if settings.max_steps is not None:
             total_steps = min(total_steps, settings.max_steps)
         with self.strategy.scope():
@@ -249,57 +222,25 @@ class Trainer:
         )
         return total_steps
 
-    def _steps_of_an_epoch(self, examples) -> int:
-        """Of the first one: others have a few steps more or less."""
-        return len(self._plan(examples, 0)) // self.batches_per_step
-
-    def _plan(self, examples, epoch: int) -> list[np.ndarray]:
-        return batching.plan_training(
-            examples.lengths,
-            batch_tokens=self.settings.batch_tokens,
-            max_rows=self.settings.max_rows or len(examples),
-            batches_per_step=self.batches_per_step,
-            num_replicas=self.strategy.num_replicas_in_sync,
-            seed=self.seed,
-            epoch=epoch,
-        )
-
-    def _distribute(self, examples, plan, epoch: int, first: int):
-        """This worker's part of the planned batches, from number `first` on."""
-        seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
-        replicas = self.strategy.num_replicas_in_sync
-
-        def make(context):
-            numbers = batching.worker_share(
-                len(plan),
-                first,
-                replicas,
-                context.input_pipeline_id,
-                context.num_input_pipelines,
-            )
-            return batching.dataset(self.task, examples, plan, True, seed, numbers)
-
-        return self.strategy.distribute_datasets_from_function(make)
-
-    def _callback_list(self, callbacks, examples):
+    def _callback_list(self, callbacks):
         callbacks = list(callbacks)
         for callback in callbacks:
             # Without compile() Keras cannot tell which way a metric improves.
             if getattr(callback, "mode", None) == "auto":
-                callback.mode = "min" if _lower_is_better(callback.monitor) else "max"
+                callback.mode = "min" if lower_is_better(callback.monitor) else "max"
         self.model.stop_training = False
         return keras.callbacks.CallbackList(
             callbacks,
             model=self.model,
             epochs=self.settings.epochs,
-            steps=self._steps_of_an_epoch(examples),
+            steps=self.feed.steps_per_epoch,
         )
 
     # === Saving and stopping ===
 
     def _steps_until_a_stop(self, plan, total_steps: int) -> int:
         position, settings = self.position, self.settings
-        left = (len(plan) - position.batch) // self.batches_per_step
+        left = (len(plan) - position.batch) // self.feed.batches_per_step
         count = min(settings.steps_per_call, left, total_steps - position.step)
         if settings.checkpoint_steps:
             due = settings.checkpoint_steps - position.step % settings.checkpoint_steps
@@ -333,8 +274,8 @@ class Trainer:
         if not self.chief:
             return
         try:
-            self.run.append_history(self._history)
-            self._history = []
+            self.run.append_history(self.log.rows)
+            self.log.rows = []
             self.checkpoints.save(self.position.step, asdict(self.position))
         except OSError as error:
             self.progress.say(
@@ -398,7 +339,8 @@ class Trainer:
             "smaller training.clip_norm."
         )
 
-    # === What is best ===
+    def _learning_rate(self) -> float:
+        return current_rate(self.optimizer)
 
     def _monitored(self, metrics: dict[str, float]) -> float:
         name = self.settings.monitor
@@ -408,54 +350,3 @@ class Trainer:
                 f"There are: {', '.join(sorted(metrics))}."
             )
         return metrics[name]
-
-    def _is_better(self, value: float) -> bool:
-        best = self.position.best.get("value", math.nan)
-        if math.isnan(best) or math.isnan(value):
-            return math.isnan(best)
-        if _lower_is_better(self.settings.monitor):
-            return value < best
-        return value > best
-
-    # === Reporting ===
-
-    def _advance(self, report, seconds: float) -> None:
-        """Count finished steps, and note their losses."""
-        position = self.position
-        tokens = float(report[:, 1].sum())
-        position.batch += len(report) * self.batches_per_step
-        position.step += len(report)
-        position.tokens += int(tokens)
-        position.training_seconds += seconds
-        position.epoch_loss += float(report[:, 0].sum())
-        position.epoch_tokens += tokens
-        losses = report[:, 0] / np.maximum(report[:, 1], 1.0)
-        first = position.step - len(report) + 1
-        rows = [
-            {"step": first + number, "loss": float(loss), "gradient_norm": float(norm)}
-            for number, (loss, norm) in enumerate(
-                zip(losses, report[:, 2], strict=True)
-            )
-        ]
-        rate = tokens / max(seconds, 1e-9)
-        if position.step // self.log_every_steps > (first - 1) // self.log_every_steps:
-            rows[-1]["learning_rate"] = current_rate(self.optimizer)
-            rows[-1]["tokens_per_second"] = rate
-            values = {f"training/{k}": v for k, v in rows[-1].items() if k != "step"}
-            self.log(values, position.step)
-        self._history += rows
-        self.progress.update(position.step, position.epoch + 1, rows[-1]["loss"], rate)
-
-    def _say_validation(self, metrics, improved: bool) -> None:
-        position = self.position
-        seconds = time.perf_counter() - self._started
-        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in list(metrics)[:3])
-        self.progress.say(
-            f"epoch {position.epoch + 1:3}  step {position.step:6}  "
-            f"{seconds:6.0f} s  loss {metrics.get('loss', math.nan):.4f}  "
-            f"{shown}{'  best so far' if improved else ''}"
-        )
-
-
-def _lower_is_better(metric: str) -> bool:
-    return any(word in metric.lower() for word in LOWER_IS_BETTER)

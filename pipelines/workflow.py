@@ -102,7 +102,7 @@ def train(
                         "tokens_per_second": round(
                             position.tokens / position.training_seconds, 1
                         ),
-                        "padding": round(trainer.padding(examples), 4),
+                        "padding": round(trainer.feed.padding, 4),
                         "peak_memory_mb": _peak_memory_mb(),
                     },
                     validation=position.best["metrics"],

@@ -32,7 +32,7 @@ SETTINGS = [
     "training.learning_rate=0.5",
     "training.schedule=constant",
     "training.warmup_steps=0",
-    "training.clip_norm=0.5",
+    "training.clip_norm=0.2",
     "training.ema=0.9",
     "training.batch_tokens=60",
     "training.max_steps=20",
@@ -132,6 +132,7 @@ def alone(tmp_path_factory):
         # The plan of two replicas, so that the batches of each step are the same.
         plan = partial(plan_for_two, batching.plan_training)
         patch.setattr(batching, "plan_training", plan)
+        patch.setattr(workflow, "finish", lambda *args: None)  # only training counts
         run = Run(workflow.train(resolved, callbacks=[Keep()]))
     return run, last
 
@@ -172,7 +173,7 @@ def test_they_equal_a_process_alone(cluster, alone):
             assert row[name] == pytest.approx(wanted[name], rel=1e-5, abs=1e-5)
     norms = [row["gradient_norm"] for row in together if "gradient_norm" in row]
     assert len(norms) == 20
-    assert np.mean(np.array(norms) > 0.5) > 0.5  # clipping was at work
+    assert np.mean(np.array(norms) > 0.2) > 0.5  # clipping was at work
 
 
 def test_only_the_chief_writes_a_run(cluster):

@@ -517,11 +517,11 @@ def test_an_overflow_changes_no_weight_and_halves_the_scale(tmp_path, accumulati
     before = toy.weights()
     toy.trainer._build(toy_examples())
     step = toy.trainer.step
-    plan = toy.trainer._plan(toy_examples(), 0)
+    plan = toy.trainer.feed.plan(0)
     first_scale = step.loss_scale.numpy()
 
     def run(first):
-        batches = toy.trainer._distribute(toy_examples(), plan, 0, first)
+        batches = toy.trainer.feed.stream(plan, 0, first)
         return step(iter(batches), np.int32(1)).numpy()[0]
 
     task.factor.assign(1e36)  # finite itself, but not once it is scaled

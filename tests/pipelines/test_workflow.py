@@ -71,10 +71,14 @@ def resolve_shrunk(config: str, runs_dir: Path):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_shipped_config_trains_and_exports(config, tmp_path):
+def test_a_shipped_config_trains_and_exports(config, tmp_path, monkeypatch):
     resolved = resolve_shrunk(config, tmp_path)
+    contents = CONTENTS
+    if "/" in config:  # a variant has the model of its task, which is exported
+        monkeypatch.setattr(workflow, "export_run", lambda trained: None)
+        contents = CONTENTS[:-3]
     folder = workflow.train(resolved)
-    missing = [name for name in CONTENTS if not (folder / name).is_file()]
+    missing = [name for name in contents if not (folder / name).is_file()]
     assert missing == []
     assert (folder.parent / "latest").resolve() == folder
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -84,12 +88,6 @@ def test_a_shipped_config_trains_and_exports(config, tmp_path):
         assert 0 <= metrics[split][wanted] <= 1
         assert metrics[split]["loss"] > 0
     assert read_resolved(folder / "config.yaml").config == resolved.config
-    assert verify(folder, serving_module(folder))
-
-
-def serving_module(folder):
-    trained = load(folder)
-    return trained.task.serving_module(trained.model)
 
 
 # === Files of one's own ===
@@ -161,6 +159,18 @@ def test_the_loaded_run_answers_as_the_saved_model(own_run):
         assert [e["text"] for e in answer["entities"]] == [
             e["text"] for e in wanted["entities"]
         ]
+
+
+def test_the_exports_are_those_of_the_loaded_run(own_run):
+    trained = load(own_run.folder)
+    compared = verify(own_run.folder, trained.task.serving_module(trained.model))
+    assert [line.partition(":")[0] for line in compared] == [
+        "the reloaded SavedModel",
+        "the reloaded SavedModel",
+        "the model in memory",
+        "the model in memory",
+        "the MLflow model",
+    ]
 
 
 def test_evaluating_again_gives_the_same_numbers(own_run):

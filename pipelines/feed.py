@@ -1,0 +1,63 @@
+"""The batches of a training, epoch by epoch, spread over replicas and workers."""
+
+import numpy as np
+
+from seqloom.pipelines import batching
+from seqloom.pipelines.config import TrainingConfig
+
+
+class Feed:
+    """Plans the batches of each epoch and streams this worker's part of them.
+
+    Args:
+        task: Cuts the batches.
+        examples: Encoded training examples.
+        settings: The `training` section of a config.
+        seed: Decides the order of the data and what is replaced in it.
+    """
+
+    def __init__(self, task, examples, strategy, settings: TrainingConfig, seed: int):
+        self.task = task
+        self.examples = examples
+        self.strategy = strategy
+        self.settings = settings
+        self.seed = seed
+        self.batches_per_step = settings.accumulation * strategy.num_replicas_in_sync
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the first epoch: others have a few more or less."""
+        return len(self.plan(0)) // self.batches_per_step
+
+    @property
+    def padding(self) -> float:
+        """Share of padding in the batches of the first epoch."""
+        return batching.padding_share(self.plan(0), self.examples.lengths)
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        return batching.plan_training(
+            self.examples.lengths,
+            batch_tokens=self.settings.batch_tokens,
+            max_rows=self.settings.max_rows or len(self.examples),
+            batches_per_step=self.batches_per_step,
+            num_replicas=self.strategy.num_replicas_in_sync,
+            seed=self.seed,
+            epoch=epoch,
+        )
+
+    def stream(self, plan: list[np.ndarray], epoch: int, first: int):
+        """A distributed dataset of the planned batches from number `first` on."""
+        seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
+        replicas = self.strategy.num_replicas_in_sync
+
+        def make(context):
+            numbers = batching.worker_share(
+                len(plan),
+                first,
+                replicas,
+                context.input_pipeline_id,
+                context.num_input_pipelines,
+            )
+            return batching.dataset(self.task, self.examples, plan, True, seed, numbers)
+
+        return self.strategy.distribute_datasets_from_function(make)
