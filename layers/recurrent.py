@@ -3,13 +3,14 @@
 import keras
 from keras import ops
 
+from seqloom.layers import recurrent_steps
 from seqloom.layers.arguments import check_choice, check_dropout, check_positive
 from seqloom.layers.masking import apply_mask, fill_empty_rows
 
 CELLS = {
-    "simple": keras.layers.SimpleRNN,
-    "lstm": keras.layers.LSTM,
-    "gru": keras.layers.GRU,
+    "simple": recurrent_steps.SimpleRNN,
+    "lstm": recurrent_steps.LSTM,
+    "gru": recurrent_steps.GRU,
 }
 
 
