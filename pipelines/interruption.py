@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -11,20 +10,36 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(KeyboardInterrupt):
     """Training was told to stop; all is saved and the run can go on later."""
 
-    def __init__(self, number: int, step: int, run_dir: Path, task: str):
+    def __init__(self, number: int, step: int, how_to_go_on: str):
         self.exit_status = 128 + number
         super().__init__(
             f"Stopped at step {step} by {signal.Signals(number).name}; everything is "
-            f"saved. Go on with: make train TASK={task} RESUME={run_dir}"
+            f"saved. {how_to_go_on}"
         )
 
 
 class Interruption:
-    """Notes a signal instead of stopping at once; a second one does not wait."""
+    """Notes a signal instead of stopping at once; a second one does not wait.
 
-    def __init__(self, say: Callable[[str], None]):
+    Args:
+        say: Takes a line for the user.
+        any_worker: Tells whether any of several workers says yes. All of them must
+            stop at the same step: one that goes on alone waits for the others forever.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        any_worker: Callable[[bool], bool] = bool,
+    ):
         self.say = say
+        self.any_worker = any_worker
         self.signal: int | None = None
+
+    def wanted(self) -> int | None:
+        """The signal to stop for, here or at another worker; all ask together."""
+        noted = self.signal
+        return (noted or signal.SIGTERM) if self.any_worker(bool(noted)) else None
 
     @contextmanager
     def caught(self) -> Iterator[None]:

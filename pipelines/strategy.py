@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -57,6 +58,27 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     workers_lead = "chief" not in resolver.cluster_spec().as_dict()
     leader = "worker" if workers_lead else "chief"
     return resolver.task_type == leader and resolver.task_id == 0
+
+
+def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """A function that tells every worker whether any of them said yes."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return bool
+
+    @tf.function
+    def count(mine):
+        def add():  # the copy lies on a device, which the reduction asks for
+            replica = tf.distribute.get_replica_context()
+            return replica.all_reduce("SUM", tf.identity(mine))
+
+        return strategy.run(add)
+
+    def ask(mine: bool) -> bool:
+        total = count(tf.constant(float(mine)))
+        return float(strategy.experimental_local_results(total)[0]) > 0
+
+    return ask
 
 
 def _split_cpu(number: int) -> None:

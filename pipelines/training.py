@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from seqloom.pipelines.averaging import WeightAverage
 from seqloom.pipelines.best_weights import BestWeights
@@ -20,6 +21,7 @@ from seqloom.pipelines.position import Position, lower_is_better
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
 from seqloom.pipelines.steps import SMALLEST_LOSS_SCALE, TrainingStep
+from seqloom.pipelines.strategy import any_worker
 from seqloom.pipelines.training_log import TrainingLog
 
 
@@ -64,7 +66,7 @@ class Trainer:
         self.log = TrainingLog(log, log_every_steps, self.progress)
         self.position = Position()
         self.best_weights = BestWeights(model, run.weights_path)
-        self.interruption = Interruption(self.progress.say)
+        self.interruption = Interruption(self.progress.say, any_worker(strategy))
 
     # === The loop ===
 
@@ -123,7 +125,7 @@ class Trainer:
             count = self._steps_until_a_stop(plan, total_steps)
             calls.on_train_batch_begin(position.batch // per_step)
             started = time.perf_counter()
-            report = self.step(batches, np.int32(count)).numpy()  # (count, 3)
+            report = self._step(batches, count)  # (count, 3)
             seconds = time.perf_counter() - started
             self._check_finite(report)
             position.advance(report, per_step, seconds)
@@ -132,6 +134,15 @@ class Trainer:
             calls.on_train_batch_end(last, {"loss": position.mean_loss})
             self._stop_on_the_way(last=position.batch >= len(plan))
         return {"loss": position.mean_loss}
+
+    def _step(self, batches, count: int) -> np.ndarray:
+        try:
+            return self.step(batches, np.int32(count)).numpy()
+        except tf.errors.UnavailableError as error:
+            raise UserError(
+                f"Another worker has gone after step {self.position.step}: see what it "
+                f"said last. Start all of them again. {self._how_to_go_on()}"
+            ) from error
 
     def _validate(self, validate) -> dict:
         """Validation metrics of the (averaged) weights; keeps them if they are best."""
@@ -171,7 +182,7 @@ class Trainer:
                 f"Stopping early: {self.settings.monitor} has not improved in "
                 f"{patience} validations."
             )
-        self._raise_if_interrupted()
+        self._stop_for(self.interruption.wanted())
 
     # === Preparation ===
 
@@ -253,18 +264,19 @@ class Trainer:
             return
         every = self.settings.checkpoint_steps
         due = every is not None and self.position.step % every == 0
-        if due or self.interruption.signal is not None:
+        signal = self.interruption.wanted()
+        if due or signal:
             self._save()
-        self._raise_if_interrupted()
+        self._stop_for(signal)
 
-    def _raise_if_interrupted(self) -> None:
-        if self.interruption.signal is not None:
-            raise Interrupted(
-                self.interruption.signal,
-                self.position.step,
-                self.run.folder,
-                self.task.name,
-            )
+    def _stop_for(self, signal: int | None) -> None:
+        if signal:
+            raise Interrupted(signal, self.position.step, self._how_to_go_on())
+
+    def _how_to_go_on(self) -> str:
+        if not self.chief:
+            return "The first worker says how to go on."
+        return f"Go on with: make train TASK={self.task.name} RESUME={self.run.folder}"
 
     def _save(self) -> None:
         self.position.seconds = time.perf_counter() - self._started

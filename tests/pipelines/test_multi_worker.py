@@ -1,13 +1,15 @@
-"""Two processes that train together do what one would do alone."""
+"""Two processes that train together do what one would do alone, stopped or not."""
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -39,8 +41,11 @@ SETTINGS = [
     "tracking.enabled=false",
 ]
 
-# A worker trains through the Python API and writes down what it ended with.
+# A worker trains through the Python API and writes down what it ended with. It may be
+# told to send itself a signal after some steps.
 WORKER = """
+import os
+import signal
 import sys
 
 import keras
@@ -48,15 +53,37 @@ import numpy as np
 
 from seqloom.pipelines import train
 
+weights_path, stop_after, resume, *settings = sys.argv[1:]
 
-class WriteWeights(keras.callbacks.Callback):
+
+class Watch(keras.callbacks.Callback):
+    steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == int(stop_after):
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def on_train_end(self, logs=None):
         weights = [weight.numpy() for weight in self.model.trainable_variables]
-        np.savez(sys.argv[1], *weights)
+        np.savez(weights_path, *weights)
 
 
-print(train("ner", settings=sys.argv[2:], callbacks=[WriteWeights()]))
+try:
+    print(train("ner", settings=settings, resume=resume or None, callbacks=[Watch()]))
+except KeyboardInterrupt as stopped:
+    print(stopped)
+    sys.exit(stopped.exit_status)
 """
+
+
+class Ended(NamedTuple):
+    """What became of two workers, the chief first."""
+
+    folder: Path
+    outputs: list[str]
+    statuses: list[int]
+    ends: list[float | None]
 
 
 def free_ports(number: int) -> list[int]:
@@ -67,11 +94,8 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Two workers, trained to their end: (folder, outputs, statuses, end times)."""
-    folder = tmp_path_factory.mktemp("cluster")
-    (folder / "worker.py").write_text(WORKER, encoding="utf-8")
+def run_workers(folder: Path, stop_helper_after: int = 0, resume: str = "") -> Ended:
+    """Two workers, to their end."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes, logs = [], [folder / "0.log", folder / "1.log"]
     for index, log in enumerate(logs):
@@ -79,11 +103,12 @@ def cluster(tmp_path_factory):
             "cluster": {"worker": addresses},
             "task": {"type": "worker", "index": index},
         }
-        command = [sys.executable, "worker.py", f"{index}.npz", *SETTINGS]
-        command += ["training.strategy=multi_worker", f"runs_dir={folder}/runs"]
+        stop_after = str(stop_helper_after if index == 1 else 0)
+        command = [sys.executable, "worker.py", f"{index}.npz", stop_after, resume]
+        command += [*([] if resume else SETTINGS), "training.strategy=multi_worker"]
         with log.open("w") as file:
             process = subprocess.Popen(
-                command,
+                [*command, f"runs_dir={folder}/runs"],
                 stdout=file,
                 stderr=file,
                 cwd=folder,
@@ -91,7 +116,7 @@ def cluster(tmp_path_factory):
             )
         processes.append(process)
     ends: list[float | None] = [None, None]
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 400
     try:
         while None in ends and time.monotonic() < deadline:
             for index, process in enumerate(processes):
@@ -102,8 +127,22 @@ def cluster(tmp_path_factory):
         for process in processes:
             process.kill()
     outputs = [log.read_text(encoding="utf-8") for log in logs]
-    statuses = [process.wait() for process in processes]
-    return folder, outputs, statuses, ends
+    return Ended(folder, outputs, [process.wait() for process in processes], ends)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Ended:
+    """Two workers, of which the helper is told to stop after 12 of 20 steps."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "worker.py").write_text(WORKER, encoding="utf-8")
+    return run_workers(folder, stop_helper_after=12)
+
+
+@pytest.fixture(scope="module")
+def cluster(stopped) -> Ended:
+    """The same two, resumed and trained to their end."""
+    (run_dir,) = (stopped.folder / "runs" / "ner").iterdir()
+    return run_workers(stopped.folder, resume=str(run_dir))
 
 
 @pytest.fixture(scope="module")
@@ -141,21 +180,32 @@ def plan_for_two(plan, *args, **named):
     return plan(*args, **{**named, "num_replicas": 2})
 
 
-def run_of(cluster) -> Run:
-    return Run.open(cluster[0] / "runs" / "ner" / "latest")
+def run_of(cluster: Ended) -> Run:
+    return Run.open(cluster.folder / "runs" / "ner" / "latest")
+
+
+def test_when_one_is_told_to_stop_both_stop_and_the_chief_has_saved(stopped):
+    status = 128 + signal.SIGTERM
+    assert stopped.statuses == [status, status], "\n".join(stopped.outputs)
+    (run_dir,) = (stopped.folder / "runs" / "ner").iterdir()
+    chief, helper = [output.strip().splitlines()[-1] for output in stopped.outputs]
+    wanted = "Stopped at step 12 by SIGTERM; everything is saved. "
+    assert chief == f"{wanted}Go on with: make train TASK=ner RESUME={run_dir}"
+    assert helper == f"{wanted}The first worker says how to go on."
 
 
 def test_both_end_well_and_the_helper_first(cluster):
     """The chief still evaluates and exports when the helper has gone."""
-    _, outputs, statuses, ends = cluster
-    assert statuses == [0, 0], "\n".join(outputs)
-    assert ends[1] < ends[0]
-    assert "2 replicas" in outputs[0]
+    assert cluster.statuses == [0, 0], "\n".join(cluster.outputs)
+    assert cluster.ends[1] < cluster.ends[0]
+    for output in cluster.outputs:
+        assert "2 replicas" in output
+        assert "Going on from step 12" in output
     assert run_of(cluster).saved_model_dir.exists()
 
 
 def test_they_agree(cluster):
-    first, second = [np.load(cluster[0] / f"{index}.npz") for index in (0, 1)]
+    first, second = [np.load(cluster.folder / f"{index}.npz") for index in (0, 1)]
     assert first.files
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
@@ -163,7 +213,7 @@ def test_they_agree(cluster):
 
 def test_they_equal_a_process_alone(cluster, alone):
     run, expected = alone
-    found = np.load(cluster[0] / "0.npz")
+    found = np.load(cluster.folder / "0.npz")
     for name, value in zip(found.files, expected, strict=True):
         np.testing.assert_allclose(found[name], value, atol=1e-5)
     together = run_of(cluster).history()
@@ -176,11 +226,12 @@ def test_they_equal_a_process_alone(cluster, alone):
     assert np.mean(np.array(norms) > 0.2) > 0.5  # clipping was at work
 
 
-def test_only_the_chief_writes_a_run(cluster):
-    folder = cluster[0]
-    runs = [path for path in (folder / "runs" / "ner").iterdir() if path.is_dir()]
-    assert len([path for path in runs if not path.is_symlink()]) == 1
-    scratch = cluster[1][1].strip().splitlines()[-1]
+def test_only_the_chief_writes_a_run(cluster, stopped):
+    paths = (cluster.folder / "runs" / "ner").iterdir()
+    runs = [path.resolve() for path in paths if not path.is_symlink()]
+    assert runs == [run_of(cluster).folder]
+    scratch = stopped.outputs[1].split("Run       ")[1].split()[0]
+    assert Path(scratch) != run_of(cluster).folder
     assert not Path(scratch).exists()
 
 
