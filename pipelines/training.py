@@ -1,8 +1,8 @@
 """The training loop: epochs, validation, best weights, checkpoints, interruption."""
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 
 import keras
@@ -90,7 +90,7 @@ class Trainer:
         self._restore()
         self._started = time.perf_counter() - self.position.seconds
         calls = self._callback_list(callbacks)
-        with self.progress, self.interruption.caught():
+        with self.progress, self.interruption.caught(), self._lost_worker_told():
             self.progress.begin(total_steps, self.position.step)
             calls.on_train_begin()
             while not self.position.finished:
@@ -125,7 +125,7 @@ class Trainer:
             count = self._steps_until_a_stop(plan, total_steps)
             calls.on_train_batch_begin(position.batch // per_step)
             started = time.perf_counter()
-            report = self._step(batches, count)  # (count, 3)
+            report = self.step(batches, np.int32(count)).numpy()  # (count, 3)
             seconds = time.perf_counter() - started
             self._check_finite(report)
             position.advance(report, per_step, seconds)
@@ -134,15 +134,6 @@ class Trainer:
             calls.on_train_batch_end(last, {"loss": position.mean_loss})
             self._stop_on_the_way(last=position.batch >= len(plan))
         return {"loss": position.mean_loss}
-
-    def _step(self, batches, count: int) -> np.ndarray:
-        try:
-            return self.step(batches, np.int32(count)).numpy()
-        except tf.errors.UnavailableError as error:
-            raise UserError(
-                f"Another worker has gone after step {self.position.step}: see what it "
-                f"said last. Start all of them again. {self._how_to_go_on()}"
-            ) from error
 
     def _validate(self, validate) -> dict:
         """Validation metrics of the (averaged) weights; keeps them if they are best."""
@@ -272,6 +263,16 @@ class Trainer:
     def _stop_for(self, signal: int | None) -> None:
         if signal:
             raise Interrupted(signal, self.position.step, self._how_to_go_on())
+
+    @contextmanager
+    def _lost_worker_told(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.UnavailableError as error:
+            raise UserError(
+                f"Another worker has gone after step {self.position.step}: see what it "
+                f"said last. Start all of them again. {self._how_to_go_on()}"
+            ) from error
 
     def _how_to_go_on(self) -> str:
         if not self.chief:

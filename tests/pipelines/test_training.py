@@ -320,6 +320,16 @@ def test_without_a_checkpoint_the_message_says_so(tmp_path):
         toy.fit()
 
 
+def test_a_worker_that_goes_is_told(tmp_path, monkeypatch):
+    toy = ToyTraining(tmp_path)
+
+    def gone():
+        raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by ...")
+
+    with pytest.raises(UserError, match="worker has gone after step 3.*RESUME="):
+        toy.fit([At(3, gone)])
+
+
 # === A full disk ===
 
 
