@@ -2,7 +2,7 @@
 
 Shapes: B batch, T steps, K tags. Everywhere: emissions `(B, T, K)`, transitions
 `(K, K)` from row to column, start and end `(K,)`, mask `(B, T)` padded on the right.
-All float32 and finite; float64 is used inside, for its range.
+All of one float dtype and finite; float64 is used inside, for its range.
 """
 
 from keras import ops
@@ -50,7 +50,7 @@ def exponentiate(scores):
 
 
 def log_matmul(scores, weights, log_scale):
-    """log(exp(scores) @ weights) + log_scale for `(B, K)` scores: `(B, K)` float32.
+    """log(exp(scores) @ weights) + log_scale: `(B, K)` as scores, and of their dtype.
 
     A matmul and not a logsumexp over `(B, K, K)`: for 50 tags it is four times as
     fast. Where a constraint forbids the moves from the best tags, the sum consists of
@@ -60,7 +60,7 @@ def log_matmul(scores, weights, log_scale):
     highest = largest(scores)[:, None]  # (B, 1)
     ratios = ops.exp(ops.cast(scores - highest, "float64"))
     logs = ops.log(ops.maximum(ops.matmul(ratios, weights), 1e-300))
-    return ops.cast(logs, "float32") + highest + log_scale
+    return ops.cast(logs, scores.dtype) + highest + log_scale
 
 
 def scan_steps(step, carry, emissions, moved, reverse=False):

@@ -193,9 +193,12 @@ class LinearChainCRF(keras.layers.Layer):
     def marginals(self, emissions, mask=None):
         """Probability `(B, T, K)` of each tag at each step; 0 at masked steps."""
         emissions, mask = self._prepare(emissions, mask)
-        moves, start, end = self._constrained()
-        forward, backward, _ = forward_backward(emissions, moves, start, end, mask)
-        return step_marginals(forward, backward, mask)
+        # The log-sums of a long row reach some hundreds, where float32 has steps of
+        # 3e-5: too coarse for probabilities, which are their differences.
+        scores = (emissions, *self._constrained())
+        emitted, moves, start, end = (ops.cast(score, "float64") for score in scores)
+        forward, backward, _ = forward_backward(emitted, moves, start, end, mask)
+        return ops.cast(step_marginals(forward, backward, mask), "float32")
 
     def decode(self, emissions, mask=None):
         """The best tags `(B, T)` int32, 0 at masked steps, and their scores `(B,)`."""
