@@ -20,7 +20,7 @@ from seqloom.tasks.synthetic import synthetic_sentences
 from seqloom.tasks.tagging import TaggingTask
 
 STEPS_PER_EPOCH = 8  # of the toy on one replica
-# Two replicas share the seeds of Keras' dropout layers, and which of them draws first is
+# Two replicas share the seeds of Keras' dropout layers, and which draws first is
 # left to the threads: bits are the same again on one replica, or without dropout.
 ONE_REPLICA_DROPOUT = {1: 0.4, 2: 0.0}
 
