@@ -13,6 +13,7 @@ from rich.console import Console
 from seqloom.pipelines.config import TrainingConfig
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
+from seqloom.pipelines.strategy import mirrored_strategy
 from seqloom.pipelines.training import Trainer
 from seqloom.tasks.examples import Examples
 
@@ -79,7 +80,7 @@ class ToyTraining:
         keras.utils.set_random_seed(1)
         devices = [f"CPU:{number}" for number in range(replicas)]
         strategy = (
-            tf.distribute.MirroredStrategy(devices)
+            mirrored_strategy(devices)
             if replicas > 1
             else tf.distribute.OneDeviceStrategy(devices[0])
         )

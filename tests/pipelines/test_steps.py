@@ -8,6 +8,7 @@ import tensorflow as tf
 from seqloom.pipelines import batching
 from seqloom.pipelines.averaging import WeightAverage
 from seqloom.pipelines.steps import TrainingStep
+from seqloom.pipelines.strategy import mirrored_strategy
 from seqloom.tasks.synthetic import synthetic_sentences
 from seqloom.tasks.tagging import TaggingTask
 
@@ -29,7 +30,7 @@ def strategy_of(num_replicas):
     devices = [f"CPU:{number}" for number in range(num_replicas)]
     if num_replicas == 1:
         return tf.distribute.OneDeviceStrategy(devices[0])
-    return tf.distribute.MirroredStrategy(devices)
+    return mirrored_strategy(devices)
 
 
 def train(task, num_replicas, accumulation, clip_norm=0.15, merge=1, decay=None):

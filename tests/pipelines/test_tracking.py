@@ -190,7 +190,9 @@ tracker = tracking.start(settings, run_dir, "ner", "a run")
 tracker.log_params({"seed": 1})
 for step in range(1, 21):
     tracker.log_metrics({"loss": 1 / step}, step)
-while not tracker.mlflow_run_id:  # these steps are in MLflow, the next ones are not
+folder = run_dir / "tracking"
+# These steps are in MLflow, the next ones are not.
+while not tracking.spool.Sent.load(folder).run_id:
     time.sleep(0.05)
 for step in range(21, 31):
     tracker.log_metrics({"loss": 1 / step}, step)
