@@ -20,6 +20,7 @@ from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.mlflow_model import prediction_rows
 from seqloom.pipelines.run import Run
 from seqloom.pipelines.settings import read_resolved, resolve
+from seqloom.pipelines.trained import Trained
 from seqloom.pipelines.verify import verify
 from seqloom.tasks.synthetic import synthetic_sentences
 
@@ -129,6 +130,12 @@ def own_run(own_files) -> Run:
     return Run.open(train("ner", settings=settings))
 
 
+@pytest.fixture(scope="module")
+def trained(own_run) -> Trained:
+    """That run, back in memory."""
+    return load(own_run.folder)
+
+
 def test_the_tag_column_is_the_one_that_was_named(own_run):
     content = json.loads((own_run.vocabulary_dir / "tagging.json").read_text("utf-8"))
     assert content["tags"] == [
@@ -147,8 +154,8 @@ def test_predictions_are_written_in_the_order_of_the_file(own_run):
         assert len(row["prediction"]) == len(row["scores"]) == len(row["tokens"])
 
 
-def test_the_loaded_run_answers_as_the_saved_model(own_run):
-    answers = load(own_run.folder).predict(TEXTS, batch_size=3)
+def test_the_loaded_run_answers_as_the_saved_model(own_run, trained):
+    answers = trained.predict(TEXTS, batch_size=3)
     saved = tf.saved_model.load(str(own_run.saved_model_dir))
     outputs = saved.signatures["serving_default"](texts=tf.constant(TEXTS))
     for answer, wanted in zip(answers, prediction_rows(TEXTS, outputs), strict=True):
@@ -161,8 +168,7 @@ def test_the_loaded_run_answers_as_the_saved_model(own_run):
         ]
 
 
-def test_the_exports_are_those_of_the_loaded_run(own_run):
-    trained = load(own_run.folder)
+def test_the_exports_are_those_of_the_loaded_run(own_run, trained):
     compared = verify(own_run.folder, trained.task.serving_module(trained.model))
     assert [line.partition(":")[0] for line in compared] == [
         "the reloaded SavedModel",
@@ -183,10 +189,9 @@ def test_evaluating_again_gives_the_same_numbers(own_run):
     assert path.read_bytes() == predictions
 
 
-def test_the_weights_are_those_of_the_best_validation(own_run):
+def test_the_weights_are_those_of_the_best_validation(own_run, trained):
     from seqloom.pipelines.evaluation import Evaluator
 
-    trained = load(own_run.folder)
     splits = load_splits(trained.config.data, "ner", seed=1)
     found = Evaluator(trained.task, trained.model, splits.dev).measure()
     metrics = own_run.metrics()
