@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -181,6 +182,7 @@ def _open_run(resolved: Resolved, resume: Path | None, chief: bool) -> Iterator[
 
 
 def _load_data(config: Config) -> Splits:
+    started = time.perf_counter()
     with download_bar() as progress:
         splits = load_splits(
             config.data,
@@ -197,7 +199,11 @@ def _load_data(config: Config) -> Splits:
             ("test", "test"),
         )
     )
-    console.print(f"Data      {splits.title}: {sizes} sentences")
+    seconds = time.perf_counter() - started
+    console.print(
+        f"Data      {splits.title}: {sizes} sentences, fetched and read in "
+        f"{seconds:.0f} s"
+    )
     return splits
 
 
