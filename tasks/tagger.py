@@ -110,7 +110,7 @@ def build_tagger(
         views.append(shapes(shape_ids))
     if affix_units:
         affixes = TokenEmbedding(sizes["affixes"], affix_units, name="affixes")
-        vectors = affixes(affix_ids)  # (B, T, 4, A)
+        vectors = affixes(affix_ids)  # (B, T, 6, A)
         # No Reshape: it fails in a graph where both B and T are unknown.
         views += keras.ops.unstack(vectors, NUM_AFFIXES, axis=2)  # 4 times (B, T, A)
     words = keras.layers.Concatenate(name="features")(views)  # (B, T, D)

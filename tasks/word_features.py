@@ -22,7 +22,7 @@ class WordFeatures:
         word       paris-0000      digits become 0, case is dropped
         characters P a r i s - 2 0 2 4
         shape      +x-d            + capital, ++ capitals, x lower case, d digits
-        affixes    2<pa  3<par  2>24  3>024
+        affixes    2<pa 2>24 3<par 3>024 4<pari 4>2024
 
     Args:
         words, characters, shapes, affixes: Vocabularies of the four views.
@@ -54,7 +54,7 @@ class WordFeatures:
         return [getattr(self, view).table for view in self.VIEWS]
 
     def __call__(self, words) -> dict:
-        """Features of `(W,)` strings: `(W,)`, `(W, C)`, `(W,)` and `(W, 4)` int32."""
+        """Features of `(W,)` strings: `(W,)`, `(W, C)`, `(W,)`, `(W, 6)` int32."""
         # Invalid UTF-8 becomes U+FFFD here, since not every op below bears it.
         words = tf.strings.unicode_transcode(words, "UTF-8", "UTF-8")
         characters = tf.strings.unicode_split(words, "UTF-8")[:, : self.max_characters]
@@ -64,7 +64,7 @@ class WordFeatures:
             "word_ids": self.words.lookup(normalize(words, self.lowercase)),
             "char_ids": tf.where(characters == "", 0, char_ids),
             "shape_ids": self.shapes.lookup(shape(words)),
-            "affix_ids": self.affixes.lookup(affixes(words)),  # (W, 4)
+            "affix_ids": self.affixes.lookup(affixes(words)),  # (W, 6)
         }
 
     def replace_rare(self, word_ids, strength: float, seed):
@@ -132,7 +132,7 @@ def shape(words):
 
 
 def affixes(words):
-    """First and last 2 and 3 characters of `(W,)` words, marked by kind: `(W, 4)`."""
+    """First and last 2 to 4 characters of `(W,)` words, marked by kind: `(W, 6)`."""
     words = tf.strings.lower(words, encoding="utf-8")
     length = tf.strings.length(words, unit="UTF8_CHAR")
     found = []
@@ -142,7 +142,7 @@ def affixes(words):
         last = tf.strings.substr(words, length - kept, kept, unit="UTF8_CHAR")
         found += [tf.strings.join([f"{size}<", first])]
         found += [tf.strings.join([f"{size}>", last])]
-    return tf.stack(found, axis=-1)  # (W, 4)
+    return tf.stack(found, axis=-1)  # (W, 6)
 
 
 def _strings(tensor) -> list[str]:

@@ -79,7 +79,7 @@ def test_help_names_every_command(run):
         assert verb in text
 
 
-def test_help_and_dry_run_load_no_engine():
+def test_help_and_dry_run_load_no_engine(tmp_path):
     """In a process of its own, since other tests import TensorFlow into this one."""
     script = (
         "import sys\n"
@@ -93,7 +93,9 @@ def test_help_and_dry_run_load_no_engine():
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     command = [sys.executable, "-c", script]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer = subprocess.run(  # elsewhere: there is no run to predict with
+        command, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert answer.stdout.strip() == "[]"
 
 
