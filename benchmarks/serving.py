@@ -13,7 +13,7 @@ from turns import in_turn, report
 from seqloom.pipelines.export import export
 
 ROUNDS = 5
-BATCH_TEXTS = 256
+BATCH_TEXTS = 1024
 SINGLE_TEXTS = 200
 SPACY_TRAINING_SECONDS = 20
 
