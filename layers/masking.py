@@ -63,3 +63,61 @@ def masked_max(sequence, mask):
 def lowest_value(dtype):
     """A finite value of float `dtype` below all that a network computes."""
     return -6e4 if keras.backend.standardize_dtype(dtype) == "float16" else -1e9
+
+
+def causal_mask(num_queries, num_values):
+    """Mask `(T, S)` that is True where the value does not come after the query."""
+    queries = ops.arange(num_queries, dtype="int32")
+    values = ops.arange(num_values, dtype="int32")
+    return values[None, :] <= queries[:, None]
+
+
+def masked_softmax(scores, mask):
+    """Softmax over the real places of `(..., S)` scores, in float32.
+
+    `mask` is broadcast to the scores; None calls all places real. Weights of masked
+    places are exactly 0, and a row without a real place is all 0.
+    """
+    scores = ops.cast(scores, "float32")
+    if mask is None:
+        return plain_softmax(scores)
+    mask = ops.cast(mask, "bool")
+    scores = ops.where(mask, scores, lowest_value("float32"))
+    return ops.where(mask, plain_softmax(scores), 0.0)
+
+
+def plain_softmax(scores):
+    """Softmax over the last axis, be it of one place: of that, Keras' own warns."""
+    if scores.shape[-1] == 1:
+        return ops.exp(ops.log_softmax(scores, axis=-1))
+    return ops.softmax(scores, axis=-1)
+
+
+def masked_sigmoid(scores, mask, length_bias=False):
+    """Sigmoid of the real places of `(..., S)` scores, in float32, and 0 elsewhere.
+
+    With `length_bias`, log n is taken off the scores, for the n real places of the
+    row: so that the weights add up to something near 1, however long the row is.
+    """
+    scores = ops.cast(scores, "float32")
+    mask = ops.ones_like(scores, dtype="bool") if mask is None else mask
+    mask = ops.cast(mask, "bool")
+    if length_bias:
+        places = ops.maximum(lengths_from_mask(mask), 1)[..., None]  # (..., 1)
+        scores = scores - ops.log(ops.cast(places, "float32"))
+    return ops.where(mask, ops.sigmoid(scores), 0.0)
+
+
+def masked_argmax(sequence, mask):
+    """True in `(B, T, D)` at the real step where a feature is largest, the first one.
+
+    Rows of `(B, T)` mask without a real step have none.
+    """
+    mask = ops.expand_dims(mask, -1)  # (B, T, 1)
+    lowest = lowest_value(sequence.dtype)
+    filled = ops.where(mask, sequence, lowest)
+    highest = ops.max(filled, axis=1, keepdims=True, initial=lowest)
+    largest = ops.logical_and(mask, ops.equal(filled, highest))
+    # argmax does not promise the first of equals.
+    earlier = ops.cumsum(ops.cast(largest, "int32"), axis=1)
+    return ops.logical_and(largest, ops.equal(earlier, 1))

@@ -1,11 +1,12 @@
 """The tasks there are, and how a config becomes the plain arguments of one."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqloom.pipelines.config import Config
 
 if TYPE_CHECKING:
+    from seqloom.tasks.pretrained import Pretrained
     from seqloom.tasks.task import Task
 
 
@@ -32,8 +33,50 @@ def _tagging(config: Config, spans: bool) -> "Task":
             "word_dropout",
         )
     }
-    return TaggingTask(config.task, spans, **words, model=settings)
+    preset = _preset(settings)
+    return TaggingTask(config.task, spans, **words, preset=preset, model=settings)
+
+
+def _classification(config: Config, spans: bool) -> "Task":
+    from seqloom.tasks.classification import ClassificationTask
+
+    settings = config.model.model_dump()
+    texts = {
+        name: settings.pop(name)
+        for name in (
+            "tokenizer",
+            "vocabulary_size",
+            "min_frequency",
+            "lowercase",
+            "max_length",
+            "word_dropout",
+            "class_weights",
+            "label_smoothing",
+        )
+    }
+    preset = _preset(settings)
+    return ClassificationTask(config.task, **texts, preset=preset, model=settings)
+
+
+def _preset(settings: dict[str, Any]) -> "Callable[[], Pretrained] | None":
+    """Take what concerns a pretrained encoder out of `settings`."""
+    name, frozen, lora_rank = (
+        settings.pop(key) for key in ("preset", "frozen", "lora_rank")
+    )
+    if name is None:
+        return None
+
+    def load() -> "Pretrained":
+        from seqloom.pipelines.presets import load_preset
+
+        return load_preset(name, frozen, lora_rank)
+
+    return load
 
 
 # Written out here rather than filled by imports: a reader sees all tasks at once.
-TASKS: dict[str, Callable[[Config, bool], "Task"]] = {"ner": _tagging, "pos": _tagging}
+TASKS: dict[str, Callable[[Config, bool], "Task"]] = {
+    "ner": _tagging,
+    "pos": _tagging,
+    "sentiment": _classification,
+}

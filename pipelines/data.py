@@ -1,4 +1,7 @@
-"""Load the three splits of a tagging task: located, checked, read, normalised."""
+"""Load the three splits of a task: located, checked, read, normalised.
+
+Labelled texts are loaded in `text_data.py`, tagged sentences here.
+"""
 
 import logging
 from collections import Counter
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from seqloom.pipelines.config import DataConfig
+from seqloom.pipelines.config import DataConfig, TextDataConfig
 from seqloom.pipelines.corpora import Corpus, corpus_named
 from seqloom.pipelines.data_summary import describe_splits, show_splits
 from seqloom.pipelines.errors import UserError
@@ -17,15 +20,16 @@ from seqloom.pipelines.readers import (
     read_conll,
     read_conllu,
 )
-from seqloom.pipelines.sources import Progress, fetch, file_sha256
+from seqloom.pipelines.sources import Progress, fetch, own_file
 from seqloom.pipelines.splits import (
     SPLIT_TITLES,
     SPLITS,
-    SplitInfo,
     Splits,
+    TaggedSplitInfo,
     dataset_sha256,
     sentences_sha256,
 )
+from seqloom.pipelines.text_data import load_texts
 from seqloom.tasks.records import DataError, TaggedSentence
 from seqloom.tasks.spans import detect_scheme, split_tag, to_iob2
 from seqloom.tasks.synthetic import synthetic_sentences
@@ -50,7 +54,7 @@ class _Origin:
 
 
 def load_splits(
-    data: DataConfig,
+    data: DataConfig | TextDataConfig,
     task: str,
     seed: int = 0,
     progress: Progress | None = None,
@@ -59,17 +63,27 @@ def load_splits(
     """Load what the `data` settings name.
 
     Args:
-        data: The settings. `train`, `dev` and `test` go before `corpus`.
-        task: "ner" (tags mark spans and come out as IOB2) or "pos".
+        data: The settings. `train`, `dev` and `test` go before `corpus`. Their kind
+            says whether tagged sentences or labelled texts are read.
+        task: "ner" (tags mark spans and come out as IOB2), "pos" or "sentiment".
         seed: Seed of the corpus "synthetic".
         progress: Told about downloads.
         say: Told what a user should know: the licence when a corpus is downloaded,
-            sentences left out.
+            records left out.
 
     Raises:
         UserError: A split that is not given, a missing file, a failing download.
-        DataError: A bad line, an empty split, a tag that training does not know.
+        DataError: A bad line, an empty split, a tag or label that training does not
+            know.
     """
+    if isinstance(data, TextDataConfig):
+        return load_texts(data, task, seed, progress, say)
+    return _load_sentences(data, task, seed, progress, say)
+
+
+def _load_sentences(
+    data: DataConfig, task: str, seed: int, progress: Progress | None, say: Say
+) -> Splits[TaggedSentence]:
     origin, info, streams, skipped = _open_splits(data, task, seed, progress, say)
     splits = {name: _first(streams[name], data.limit) for name in SPLITS}
     scheme = _scheme(data, task, origin)
@@ -90,14 +104,15 @@ def load_splits(
         licence_note=origin.licence_note,
         scheme=scheme,
         info=info,
-        sha256=dataset_sha256(splits),
+        sha256=dataset_sha256({n: sentences_sha256(splits[n]) for n in SPLITS}),
+        unit="sentences",
         **splits,
     )
 
 
 def _open_splits(
     data: DataConfig, task: str, seed: int, progress: Progress | None, say: Say
-) -> tuple[_Origin, dict[str, SplitInfo], dict[str, Stream], dict[str, Skipped]]:
+) -> tuple[_Origin, dict[str, TaggedSplitInfo], dict[str, Stream], dict[str, Skipped]]:
     skipped = {name: Skipped() for name in SPLITS}
     paths = {name: getattr(data, name) for name in SPLITS}
     if any(paths.values()):
@@ -110,7 +125,8 @@ def _open_splits(
         made = f"synthetic, seed {seed}"
         streams = {n: synthetic_sentences(task, n, seed) for n in SPLITS}
         info = {
-            n: SplitInfo(made, sentences_sha256(streams[n]), "made") for n in SPLITS
+            n: TaggedSplitInfo(made, sentences_sha256(streams[n]), "made")
+            for n in SPLITS
         }
     elif data.corpus:
         corpus = corpus_named(data.corpus)
@@ -127,7 +143,9 @@ def _open_splits(
     return origin, info, streams, skipped
 
 
-def _own_files(paths: dict[str, str | None]) -> tuple[_Origin, dict[str, SplitInfo]]:
+def _own_files(
+    paths: dict[str, str | None],
+) -> tuple[_Origin, dict[str, TaggedSplitInfo]]:
     missing = [name for name in SPLITS if not paths[name]]
     if missing:
         given = " ".join(f"data.{name}={path}" for name, path in paths.items() if path)
@@ -139,13 +157,8 @@ def _own_files(paths: dict[str, str | None]) -> tuple[_Origin, dict[str, SplitIn
         )
     info = {}
     for name, path in paths.items():
-        try:
-            info[name] = SplitInfo(str(path), file_sha256(str(path)), "own file")
-        except OSError as error:
-            raise UserError(
-                f"data.{name}={path}: cannot be read ({error.strerror}). A relative "
-                f"path starts at the folder the command runs in, {Path.cwd()}."
-            ) from error
+        found = own_file(f"data.{name}", str(path))
+        info[name] = TaggedSplitInfo(str(path), found.sha256, found.origin)
     return _Origin(Path(str(paths["train"])).name, "files of your own"), info
 
 
@@ -155,13 +168,13 @@ def _fetch_corpus(
     data: DataConfig,
     progress: Progress | None,
     say: Say,
-) -> tuple[_Origin, dict[str, SplitInfo]]:
+) -> tuple[_Origin, dict[str, TaggedSplitInfo]]:
     if data.tag_column is None:
         corpus.tag_column(task)  # complain before anything is downloaded
     info = {}
     for name in SPLITS:
         fetched = fetch(corpus.splits[name], progress)
-        info[name] = SplitInfo(str(fetched.path), fetched.sha256, fetched.origin)
+        info[name] = TaggedSplitInfo(str(fetched.path), fetched.sha256, fetched.origin)
     if any(split.origin == "download" for split in info.values()):
         say(f"{corpus.title}. Licence: {corpus.licence}. {corpus.licence_note}")
     origin = _Origin(
@@ -244,7 +257,7 @@ def _kept(
 
 
 def _drop_long(
-    splits: Lists, info: dict[str, SplitInfo], max_length: int | None
+    splits: Lists, info: dict[str, TaggedSplitInfo], max_length: int | None
 ) -> None:
     if max_length is None:
         return
@@ -254,7 +267,7 @@ def _drop_long(
 
 
 def _refuse_empty(
-    splits: Lists, info: dict[str, SplitInfo], names: Iterable[str]
+    splits: Lists, info: dict[str, TaggedSplitInfo], names: Iterable[str]
 ) -> None:
     for name in names:
         if not splits[name]:
@@ -267,7 +280,7 @@ def _refuse_empty(
 
 def _check_known(
     splits: Lists,
-    info: dict[str, SplitInfo],
+    info: dict[str, TaggedSplitInfo],
     data: DataConfig,
     skipped: dict[str, Skipped],
 ) -> None:
@@ -298,7 +311,7 @@ def _check_known(
 
 
 def _describe(
-    info: SplitInfo, sentences: list[TaggedSentence], skipped: Skipped
+    info: TaggedSplitInfo, sentences: list[TaggedSentence], skipped: Skipped
 ) -> None:
     counts = Counter(tag for sentence in sentences for tag in sentence.tags)
     info.num_sentences = len(sentences)
@@ -310,7 +323,7 @@ def _describe(
 
 
 def _say_what_is_left_out(
-    name: str, info: SplitInfo, data: DataConfig, say: Say
+    name: str, info: TaggedSplitInfo, data: DataConfig, say: Say
 ) -> None:
     reasons = {
         "malformed (data.on_error=skip)": info.num_skipped,

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seqloom.pipelines.splits import SPLIT_TITLES, SPLITS, Splits
+from seqloom.pipelines.text_summary import describe_texts, show_texts
 from seqloom.tasks.spans import spans
 
 _STYLES = ("cyan", "magenta", "green", "yellow", "blue", "red")
@@ -18,9 +19,13 @@ def describe_splits(splits: Splits, num_examples: int = 3) -> dict[str, Any]:
     """Describe a dataset in plain data, fit for JSON.
 
     `labels` counts, for every split, spans by type where the tags mark spans, else
-    tokens by tag. Examples are the first training sentences of some length.
+    tokens by tag; or texts by label. Examples are the first training sentences of some
+    length, or the first training texts of different labels.
     """
-    labels = {name: _labels(splits, name) for name in SPLITS}
+    if splits.unit == "texts":
+        return describe_texts(splits, num_examples)
+    info = {name: asdict(splits.info[name]) for name in SPLITS}
+    labels = {name: _labels(splits, name, info[name]["tags"]) for name in SPLITS}
     long_enough = [s for s in splits.train if len(s.tokens) >= 5] or splits.train
     return {
         "task": splits.task,
@@ -30,7 +35,7 @@ def describe_splits(splits: Splits, num_examples: int = 3) -> dict[str, Any]:
         "licence_note": splits.licence_note,
         "scheme": splits.scheme,
         "sha256": splits.sha256,
-        "splits": {name: asdict(splits.info[name]) for name in SPLITS},
+        "splits": info,
         "labels": labels,
         "examples": [
             {"tokens": list(s.tokens), "tags": list(s.tags), "where": s.where}
@@ -41,6 +46,9 @@ def describe_splits(splits: Splits, num_examples: int = 3) -> dict[str, Any]:
 
 def show_splits(console: Console, splits: Splits, num_examples: int = 3) -> None:
     """Print `describe_splits` for people."""
+    if splits.unit == "texts":
+        show_texts(console, splits, num_examples)
+        return
     summary = describe_splits(splits, num_examples)
     console.print(Text(f"{summary['name']}: {summary['title']}", style="bold"))
     console.print(Text(f"Licence: {summary['licence']}. {summary['licence_note']}"))
@@ -53,9 +61,9 @@ def show_splits(console: Console, splits: Splits, num_examples: int = 3) -> None
         console.print(Text(f"  {example['where']}", style="dim"))
 
 
-def _labels(splits: Splits, name: str) -> dict[str, int]:
+def _labels(splits: Splits, name: str, tags: dict[str, int]) -> dict[str, int]:
     if splits.scheme == "none":
-        return dict(Counter(splits.info[name].tags).most_common())
+        return dict(Counter(tags).most_common())
     sentences = splits.split(name)
     kinds = Counter(kind for s in sentences for _, _, kind in spans(s.tags))
     return dict(kinds.most_common())

@@ -39,7 +39,7 @@ class Evaluator:
                 numbers, *(tensor.numpy() for tensor in predicted), strict=True
             ):
                 outputs[number] = values
-        return self.task.predictions(self.records, outputs), total / max(weight, 1.0)
+        return self.task.predictions(self.records, outputs), total / max(weight, 1e-9)
 
     def measure(self) -> dict[str, float]:
         """Validation metrics of the model as it is."""

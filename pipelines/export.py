@@ -10,7 +10,7 @@ In the run directory:
 import base64
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from seqloom.pipelines.verify import (
 if TYPE_CHECKING:
     from seqloom.pipelines.trained import Trained
 
-SIGNATURES = ("serving_default", "tokens")
+SIGNATURES = ("serving_default", "tokens", "attention")
 RUNTIME_PACKAGES = ("tensorflow", "tensorflow-text", "mlflow")
 
 GOLDEN_TEXTS: tuple[bytes, ...] = (
@@ -79,8 +79,9 @@ def export(module: tf.Module, run_dir: Path) -> Path:
     """Save a serving module as `run_dir/saved_model`, and its golden examples beside.
 
     Args:
-        module: Its functions `serving_default(texts)` and, if there is one,
-            `tokens(words, row_lengths)` become signatures; see `TaggingServing`.
+        module: Its functions `serving_default(texts)` and, if there are such,
+            `tokens(words, row_lengths)` and `attention(texts)` become signatures; see
+            `TaggingServing` and `ClassificationServing`.
         run_dir: An existing folder. The SavedModel appears there whole or not at all.
     """
     functions = {
@@ -98,16 +99,19 @@ def export(module: tf.Module, run_dir: Path) -> Path:
 def golden_examples(functions: Mapping[str, Any]) -> dict[str, dict]:
     """Inputs of each signature, in base64 (they need not be UTF-8), and outputs."""
     texts = [base64.b64encode(text).decode() for text in GOLDEN_TEXTS]
-    examples = {"serving_default": {"inputs": {"texts": texts}}}
-    outputs = plain(call_signature(functions["serving_default"], {"texts": texts}))
-    examples["serving_default"]["outputs"] = outputs
-    if "tokens" in functions:
-        inputs = {
-            "words": [base64.b64encode(w.encode()).decode() for w in outputs["tokens"]],
-            "row_lengths": outputs["row_lengths"],
-        }
-        outputs = plain(call_signature(functions["tokens"], inputs))
-        examples["tokens"] = {"inputs": inputs, "outputs": outputs}
+    examples: dict[str, dict] = {}
+    for name, function in functions.items():
+        inputs: dict[str, list] = {"texts": texts}
+        if name == "tokens":
+            found = examples["serving_default"]["outputs"]
+            inputs = {
+                "words": [
+                    base64.b64encode(w.encode()).decode() for w in found["tokens"]
+                ],
+                "row_lengths": found["row_lengths"],
+            }
+        outputs = plain(call_signature(function, inputs))
+        examples[name] = {"inputs": inputs, "outputs": outputs}
     return examples
 
 
@@ -122,7 +126,7 @@ def save_pyfunc(run_dir: Path) -> Path:
 
     saved_model = run_dir / SAVED_MODEL_FOLDER
     loaded = tf.saved_model.load(str(saved_model))
-    spans = "entity_texts" in loaded.signatures["serving_default"].structured_outputs
+    outputs = loaded.signatures["serving_default"].structured_outputs
     target = run_dir / MLFLOW_FOLDER
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=run_dir) as scratch:
         staged = Path(scratch) / MLFLOW_FOLDER
@@ -130,7 +134,7 @@ def save_pyfunc(run_dir: Path) -> Path:
             str(staged),
             python_model=mlflow_model.__file__,
             artifacts={SAVED_MODEL_FOLDER: str(saved_model)},
-            signature=_pyfunc_signature(spans),
+            signature=_pyfunc_signature(outputs),
             input_example=np.array(["Rhea met Ada in Paris."], object),
             pip_requirements=[f"{name}=={version(name)}" for name in RUNTIME_PACKAGES],
         )
@@ -138,9 +142,30 @@ def save_pyfunc(run_dir: Path) -> Path:
     return target
 
 
-def _pyfunc_signature(spans: bool) -> Any:
+def _pyfunc_signature(names: Collection[str]) -> Any:
+    """The MLflow signature of a model whose `serving_default` gives these outputs."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
+
+    columns = _label_columns() if "label_names" in names else _tag_columns(names)
+    # Without a name the column takes lists and arrays too; a named one refuses them.
+    return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(columns))
+
+
+def _label_columns() -> list:
+    from mlflow.types import ColSpec, DataType
+    from mlflow.types.schema import Map
+
+    return [
+        ColSpec(DataType.string, "label"),
+        ColSpec(DataType.double, "score"),
+        ColSpec(Map(DataType.double), "probabilities"),
+        ColSpec(DataType.boolean, "truncated"),
+    ]
+
+
+def _tag_columns(names: Collection[str]) -> list:
+    from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import Array, Object, Property
 
     columns = {
@@ -149,7 +174,7 @@ def _pyfunc_signature(spans: bool) -> Any:
         "scores": DataType.double,
     }
     outputs = [ColSpec(Array(kind), name) for name, kind in columns.items()]
-    if spans:
+    if "entity_texts" in names:
         parts: Sequence[tuple[str, DataType]] = (
             ("text", DataType.string),
             ("type", DataType.string),
@@ -159,8 +184,7 @@ def _pyfunc_signature(spans: bool) -> Any:
         )
         entity = Object([Property(name, kind) for name, kind in parts])
         outputs.append(ColSpec(Array(entity), "entities"))
-    # Without a name the column takes lists and arrays too; a named one refuses them.
-    return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(outputs))
+    return outputs
 
 
 def _replace(source: Path, target: Path) -> None:

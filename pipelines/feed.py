@@ -45,6 +45,10 @@ class Feed:
             epoch=epoch,
         )
 
+    def tokens(self, batches: list[np.ndarray]) -> int:
+        """Real tokens (of a pretrained encoder: pieces) in such batches."""
+        return int(sum(self.examples.lengths[rows].sum() for rows in batches))
+
     def stream(self, plan: list[np.ndarray], epoch: int, first: int):
         """A distributed dataset of the planned batches from number `first` on."""
         seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)

@@ -52,26 +52,27 @@ def read_lines(path: str | Path) -> Iterator[Line]:
 
 
 def _decode(number: int, raw: bytes, path: str | Path) -> Line:
+    suffix = Path(str(path).removesuffix(".gz")).suffix
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         problem = (
             f"byte 0x{raw[error.start]:02x} at position {error.start + 1} is not "
             "UTF-8. Convert the file, for example with "
-            f"`iconv -f ISO-8859-1 -t UTF-8 {path} > utf8.conll`, naming the "
+            f"`iconv -f ISO-8859-1 -t UTF-8 {path} > utf8{suffix}`, naming the "
             "encoding it really has (UTF-16 and WINDOWS-1252 are common too)."
         )
         return Line(number, raw.decode("utf-8", "backslashreplace"), problem)
     if "\r" in text:
         problem = (
             "a carriage return inside the line: these are not line ends here. Convert "
-            f"with `tr '\\r' '\\n' < {path} > unix.conll`."
+            f"with `tr '\\r' '\\n' < {path} > unix{suffix}`."
         )
         return Line(number, text, problem)
     if "\x00" in text:
         problem = (
             "a NUL character: this looks like UTF-16, or is not text. Convert it "
-            f"with `iconv -f UTF-16 -t UTF-8 {path} > utf8.conll`."
+            f"with `iconv -f UTF-16 -t UTF-8 {path} > utf8{suffix}`."
         )
         return Line(number, text, problem)
     return Line(number, text)

@@ -1,4 +1,4 @@
-"""The MLflow form of an exported tagger, as code that MLflow stores with the model.
+"""The MLflow form of an exported model, as code that MLflow stores with the model.
 
 MLflow copies this file beside the SavedModel and runs it to load the model, wherever
 that is: it needs tensorflow, tensorflow-text and mlflow, and must not import seqloom.
@@ -7,8 +7,9 @@ that is: it needs tensorflow, tensorflow-text and mlflow, and must not import se
     tagger.predict(["Rhea met Ada in Paris."])
 
 Input: texts as a list, a numpy array, or the first column of a DataFrame; no rows are
-an array or a DataFrame without rows. Output: a DataFrame, one row a text, of lists:
-tokens, tags, scores, and for spans entities, dicts as `prediction_rows` makes them.
+an array or a DataFrame without rows. Output: a DataFrame, one row a text, with what
+`prediction_rows` makes: of a tagger tokens, tags, scores and, for spans, entities; of a
+classifier label, score, probabilities and truncated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,15 @@ TEXTS_AT_ONCE = 1024
 
 
 def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict]:
-    """Turn the flat tensors of the signature `serving_default` into a dict a text.
+    """Turn the flat tensors of a signature that takes texts into a dict a text.
+
+    Of a classifier, `words` only come with the signature `attention`:
+
+        {"text": "A fine film", "label": "positive", "score": 0.93,
+         "probabilities": {"negative": 0.07, "positive": 0.93}, "truncated": False,
+         "words": [{"text": "A", "start": 0, "end": 1, "weight": 0.1}, ...]}
+
+    Of a tagger:
 
         {"text": "Zoë met Al.", "tokens": ["Zoë", "met", "Al", "."],
          "tags": ["B-PER", "O", "B-PER", "O"], "scores": [0.98, 0.99, 0.97, 1.0],
@@ -35,13 +44,14 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
         outputs: What it returned, as tensors or arrays.
     """
     flat = {name: np.asarray(value) for name, value in outputs.items()}
+    if "label_names" in flat:
+        return _label_rows(texts, flat)
     columns = _rows(flat, ("tokens", "tags", "scores"), "row_lengths")
     rows = []
     for text, (tokens, tags, scores) in zip(texts, columns, strict=True):
-        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
         rows.append(
             {
-                "text": shown,
+                "text": _shown(text),
                 "tokens": [token.decode() for token in tokens],
                 "tags": [tag.decode() for tag in tags],
                 "scores": [round(float(score), 6) for score in scores],
@@ -55,6 +65,49 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
     return rows
 
 
+def _label_rows(texts: Sequence[str | bytes], flat: Mapping) -> list[dict]:
+    names = [name.decode() for name in flat["label_names"]]
+    rows = [
+        {
+            "text": _shown(text),
+            "label": label.decode(),
+            "score": round(float(score), 6),
+            "probabilities": {
+                name: round(float(share), 6)
+                for name, share in zip(names, shares, strict=True)
+            },
+            "truncated": bool(truncated),
+        }
+        for text, label, score, shares, truncated in zip(
+            texts,
+            *(flat[k] for k in ("labels", "scores", "probabilities", "truncated")),
+            strict=True,
+        )
+    ]
+    if "weights" in flat:
+        columns = _rows(flat, ("words", "starts", "ends", "weights"), "row_lengths")
+        for text, row, words in zip(texts, rows, columns, strict=True):
+            position = _character_positions(_raw(text))
+            row["words"] = [
+                {
+                    "text": word.decode(),
+                    "start": position[start],
+                    "end": position[end],
+                    "weight": round(float(weight), 6),
+                }
+                for word, start, end, weight in zip(*words, strict=True)
+            ]
+    return rows
+
+
+def _shown(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("utf-8", "replace")
+
+
+def _raw(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
 def check_texts(texts: Sequence) -> None:
     """Raise ValueError unless every row is a text."""
     for row, text in enumerate(texts):
@@ -66,8 +119,7 @@ def check_texts(texts: Sequence) -> None:
 
 
 def _entities(text: str | bytes, columns: Sequence[np.ndarray]) -> list[dict]:
-    raw = text.encode() if isinstance(text, str) else text
-    position = _character_positions(raw)
+    position = _character_positions(_raw(text))
     return [
         {
             "text": piece.decode(),
@@ -112,12 +164,15 @@ def _register() -> None:
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the ops of the tokenizer
 
-    class ExportedTagger(mlflow.pyfunc.PythonModel):
+    class ExportedModel(mlflow.pyfunc.PythonModel):
         def load_context(self, context: Any) -> None:
             self.loaded = tf.saved_model.load(context.artifacts["saved_model"])
-            self.label = self.loaded.signatures["serving_default"]
+            self.serve = self.loaded.signatures["serving_default"]
+            outputs = self.serve.structured_outputs
             self.columns = ["tokens", "tags", "scores"]
-            if "entity_texts" in self.label.structured_outputs:
+            if "label_names" in outputs:
+                self.columns = ["label", "score", "probabilities", "truncated"]
+            elif "entity_texts" in outputs:
                 self.columns.append("entities")
 
         # The schema turns lists and arrays into a table, too.
@@ -129,10 +184,10 @@ def _register() -> None:
             rows = []
             for first in range(0, len(texts), TEXTS_AT_ONCE):
                 part = texts[first : first + TEXTS_AT_ONCE]
-                rows += prediction_rows(part, self.label(texts=tf.constant(part)))
+                rows += prediction_rows(part, self.serve(texts=tf.constant(part)))
             return pd.DataFrame(rows, columns=self.columns)
 
-    mlflow.models.set_model(ExportedTagger())
+    mlflow.models.set_model(ExportedModel())
 
 
 if __name__ != "seqloom.pipelines.mlflow_model":

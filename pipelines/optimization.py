@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from seqloom.layers import PretrainedEncoder
 from seqloom.pipelines.errors import UserError
 
 OPTIMIZERS = {
@@ -101,6 +102,39 @@ def build_optimizer(
             f"training.optimizer_options={options} does not fit optimizer {name}: "
             f"{error}"
         ) from error
+
+
+def slow_down_encoder(
+    optimizer: keras.optimizers.Optimizer,
+    model: keras.Model,
+    share: float = 1.0,
+    decay: float = 1.0,
+) -> None:
+    """Let the weights of a model's pretrained encoders learn more slowly.
+
+        rate of a weight = learning rate * share * decay^(number of layers above it)
+
+    The optimizer must be built for the model's trainable weights, in their order.
+
+    Reference: Howard & Ruder 2018, https://arxiv.org/abs/1801.06146, section 3.2
+    (discriminative fine-tuning).
+    """
+    rates = {
+        path: share * decay**depth
+        for layer in model.layers
+        if isinstance(layer, PretrainedEncoder)
+        for path, depth in layer.depths().items()
+    }
+    if all(rate == 1.0 for rate in rates.values()):
+        return
+    shares = [rates.get(weight.path, 1.0) for weight in model.trainable_variables]
+    update = optimizer.update_step
+
+    def update_step(gradient, variable, learning_rate):
+        own = shares[optimizer._get_variable_index(variable)]
+        return update(gradient, variable, learning_rate * own)
+
+    optimizer.update_step = update_step
 
 
 def current_rate(optimizer: keras.optimizers.Optimizer) -> float:

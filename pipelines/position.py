@@ -17,25 +17,31 @@ class Position:
     training_seconds: float = 0.0  # without validation
     tokens: int = 0
     epoch_loss: float = 0.0  # sums over this epoch
-    epoch_tokens: float = 0.0
+    epoch_weight: float = 0.0
     best: dict = field(default_factory=dict)  # step, epoch, value, metrics
     worse_validations: int = 0
     finished: bool = False
 
     @property
     def mean_loss(self) -> float:
-        """Loss per token of this epoch so far."""
-        return self.epoch_loss / max(self.epoch_tokens, 1.0)
+        """Loss per token (per text, in classification) of this epoch so far."""
+        return self.epoch_loss / max(self.epoch_weight, 1e-9)
 
-    def advance(self, report, batches_per_step: int, seconds: float) -> None:
-        """Count finished steps, given their `(count, 3)` loss sums, tokens, norms."""
-        tokens = float(report[:, 1].sum())
+    def advance(
+        self, report, batches_per_step: int, seconds: float, tokens: int
+    ) -> None:
+        """Count finished steps.
+
+        Args:
+            report: `(count, 3)` loss sums, what they are sums over, gradient norms.
+            tokens: Real tokens of these steps.
+        """
         self.batch += len(report) * batches_per_step
         self.step += len(report)
-        self.tokens += int(tokens)
+        self.tokens += tokens
         self.training_seconds += seconds
         self.epoch_loss += float(report[:, 0].sum())
-        self.epoch_tokens += tokens
+        self.epoch_weight += float(report[:, 1].sum())
 
     def would_improve(self, value: float, monitor: str) -> bool:
         """Whether a value of the monitored metric beats the best one so far."""

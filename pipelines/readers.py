@@ -26,16 +26,17 @@ _REMEDY = "Correct the line, or set data.on_error=skip to drop its sentence."
 
 @dataclass
 class Skipped:
-    """Counts the sentences that `on_error="skip"` drops and keeps the first reasons."""
+    """Counts the records that `on_error="skip"` drops and keeps the first reasons."""
 
     count: int = 0
     reasons: list[str] = field(default_factory=list)
+    unit: str = "sentence"
 
     def add(self, reason: str) -> None:
         self.count += 1
         if len(self.reasons) < 20:
             self.reasons.append(reason)
-            logger.warning("Skipped a sentence: %s", reason)
+            logger.warning("Skipped a %s: %s", self.unit, reason)
 
 
 def read_conll(

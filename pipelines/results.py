@@ -33,7 +33,14 @@ def evaluate(trained: Trained, splits: Splits, tracker) -> dict[str, float]:
         trained.config.training.monitor,
         run.metrics().get("training", {}).get("best_step"),
     )
+    drawn |= task.look_inside(trained.model, rows)
     for name, figure in drawn.items():
+        if isinstance(figure, str):
+            page = run.figures_dir / f"{name}.html"
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(figure, encoding="utf-8")
+            tracker.log_figure(page)
+            continue
         tracker.log_figure(figures.save(figure, run.figures_dir / f"{name}.png"))
     for name, table in task.tables(rows).items():
         tracker.log_table(table, name)

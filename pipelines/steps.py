@@ -48,6 +48,8 @@ class TrainingStep:
         self.average = average
         self.scale_loss = scale_loss
         self.weights = model.trainable_variables
+        # Keras' variables cannot stand for a gradient of zeros (unconnected ones).
+        self._values = [weight.value for weight in self.weights]
         self._differentiate = tf.function(
             self._gradients, jit_compile=jit_compile or None, reduce_retracing=True
         )
@@ -93,7 +95,7 @@ class TrainingStep:
                 objective += weight * tf.add_n(self.model.losses)
             objective *= self.loss_scale
         gradients = tape.gradient(
-            objective, self.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            objective, self._values, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         # Dense from here on: the global norm needs rows that occur twice summed.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -119,7 +121,7 @@ class TrainingStep:
         *gradients, total, weight = replica.all_reduce(
             "SUM", [*gradients, total, weight]
         )
-        divisor = tf.maximum(weight, 1.0) * self.loss_scale
+        divisor = tf.maximum(weight, 1e-9) * self.loss_scale
         norm = tf.linalg.global_norm(gradients) / divisor
         # One factor, since each reading of all gradients takes time: their mean over
         # tokens, their clipping, and the optimizer, which sums over replicas again.

@@ -38,7 +38,8 @@ class Trained:
         Returns:
             For tagging, a dict each: `text`, `tokens`, `tags`, `scores` and, for
             spans, `entities` with `text`, `type`, `start`, `end` (in characters) and
-            `score`.
+            `score`. For classification: `text`, `label`, `score`, `probabilities`,
+            `truncated`, and `words` with `text`, `start`, `end` and `weight`.
         """
         if isinstance(texts, str):
             raise TypeError(
@@ -48,7 +49,7 @@ class Trained:
         rows: list[dict] = []
         for first in range(0, len(texts), batch_size):
             part = list(texts[first : first + batch_size])
-            rows += prediction_rows(part, self._module.serving_default(part))
+            rows += prediction_rows(part, self._module.answers(part))
         return rows
 
 

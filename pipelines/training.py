@@ -16,7 +16,11 @@ from seqloom.pipelines.config import TrainingConfig
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.feed import Feed
 from seqloom.pipelines.interruption import Interrupted, Interruption
-from seqloom.pipelines.optimization import build_optimizer, current_rate
+from seqloom.pipelines.optimization import (
+    build_optimizer,
+    current_rate,
+    slow_down_encoder,
+)
 from seqloom.pipelines.position import Position, lower_is_better
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
@@ -128,8 +132,10 @@ class Trainer:
             report = self.step(batches, np.int32(count)).numpy()  # (count, 3)
             seconds = time.perf_counter() - started
             self._check_finite(report)
-            position.advance(report, per_step, seconds)
-            self.log.steps(position, report, seconds, self._learning_rate)
+            done = plan[position.batch : position.batch + count * per_step]
+            tokens = self.feed.tokens(done)
+            position.advance(report, per_step, seconds, tokens)
+            self.log.steps(position, report, tokens / seconds, self._learning_rate)
             last = position.batch // per_step - 1
             calls.on_train_batch_end(last, {"loss": position.mean_loss})
             self._stop_on_the_way(last=position.batch >= len(plan))
@@ -160,7 +166,7 @@ class Trainer:
         tired = patience is not None and position.worse_validations >= patience
         position.epoch += 1
         position.batch = 0
-        position.epoch_loss = position.epoch_tokens = 0.0
+        position.epoch_loss = position.epoch_weight = 0.0
         position.finished = (
             tired
             or position.epoch >= self.settings.epochs
@@ -195,6 +201,13 @@ class Trainer:
                 settings.optimizer_options,
             )
             self.optimizer.build(self.model.trainable_variables)
+        own_rate = settings.encoder_learning_rate or settings.learning_rate
+        slow_down_encoder(
+            self.optimizer,
+            self.model,
+            share=own_rate / settings.learning_rate,
+            decay=settings.layer_decay,
+        )
         self.model.optimizer = self.optimizer
         self.average = (
             WeightAverage(self.model, settings.ema, self.strategy)

@@ -30,16 +30,16 @@ class TrainingLog:
         self.rows: list[dict] = []  # of the history, not saved yet
 
     def steps(
-        self, position: Position, report: np.ndarray, seconds: float, rate: Callable
+        self, position: Position, report: np.ndarray, speed: float, rate: Callable
     ) -> None:
         """Note finished steps.
 
         Args:
-            report: `(count, 3)` loss sums, tokens and gradient norms.
-            seconds: What the steps took.
+            report: `(count, 3)` loss sums, what they are sums over, gradient norms.
+            speed: Tokens a second.
             rate: Gives the learning rate.
         """
-        losses = report[:, 0] / np.maximum(report[:, 1], 1.0)
+        losses = report[:, 0] / np.maximum(report[:, 1], 1e-9)
         before = position.step - len(report)
         rows = [
             {"step": before + number, "loss": float(loss), "gradient_norm": float(norm)}
@@ -47,7 +47,6 @@ class TrainingLog:
                 zip(losses, report[:, 2], strict=True), start=1
             )
         ]
-        speed = float(report[:, 1].sum()) / max(seconds, 1e-9)
         if position.step // self.every_steps > before // self.every_steps:
             rows[-1]["learning_rate"] = rate()
             rows[-1]["tokens_per_second"] = speed

@@ -192,7 +192,7 @@ def _load_data(config: Config) -> Splits:
             say=lambda line: console.print(f"Data      {line}"),
         )
     sizes = " / ".join(
-        f"{splits.info[name].num_sentences:,} {title}"
+        f"{len(splits.split(name)):,} {title}"
         for name, title in (
             ("train", "training"),
             ("dev", "validation"),
@@ -201,7 +201,7 @@ def _load_data(config: Config) -> Splits:
     )
     seconds = time.perf_counter() - started
     console.print(
-        f"Data      {splits.title}: {sizes} sentences, fetched and read in "
+        f"Data      {splits.title}: {sizes} {splits.unit}, fetched and read in "
         f"{seconds:.0f} s"
     )
     return splits
@@ -267,7 +267,10 @@ def _describe_run(tracker, resolved: Resolved, splits: Splits, strategy) -> None
             info.path,
             context,
             source_type=info.origin,
-            profile={"sentences": info.num_sentences, "tokens": info.num_tokens},
+            profile={
+                splits.unit: len(splits.split(name)),
+                "tokens": info.num_tokens,
+            },
         )
 
 

@@ -12,11 +12,13 @@ class Examples(NamedTuple):
         columns: Tensors and ragged tensors with the examples on their first axis.
         lengths: `(N,)` int64, the length that decides padding.
         tables: Tensors shared by all examples, such as the features of each word.
+        num_truncated: How many of them are longer than what is read.
     """
 
     columns: dict
     lengths: np.ndarray
     tables: dict
+    num_truncated: int = 0
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -23,3 +23,16 @@ class TaggedSentence(NamedTuple):
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
     where: str = ""
+
+
+class LabelledText(NamedTuple):
+    """One text with the label of the whole.
+
+    `where` is as for `TaggedSentence`.
+
+        LabelledText(text="A fine film.", label="positive", where="my.tsv:2")
+    """
+
+    text: str
+    label: str
+    where: str = ""

@@ -63,6 +63,7 @@ def tagging_loss(model, mask, tag_ids, emissions):
 def build_tagger(
     sizes: dict,
     tags: list[str],
+    pretrained: keras.layers.Layer | None = None,
     *,
     word_units: int = 100,
     characters: str = "convolution",
@@ -81,51 +82,63 @@ def build_tagger(
 ) -> Tagger:
     """Build the tagger of Ma & Hovy 2016 with shape and affix features beside.
 
+    With a pretrained encoder a word is also what that makes of its first piece, as in
+    Devlin et al. 2019. A view of width 0 is left out, and so is the recurrent encoder
+    where `num_layers` is 0.
+
     Args:
         sizes: Number of ids of each view: words, characters, shapes, affixes.
         tags: Names of the K tags, by id.
+        pretrained: A `PretrainedEncoder`.
         characters: `convolution`, `recurrent` or `none`.
         constrained: Let the CRF give valid IOB2 sequences only.
 
     Reference: Ma & Hovy 2016, https://arxiv.org/abs/1603.01354; Lample et al. 2016,
-    https://arxiv.org/abs/1603.01360.
+    https://arxiv.org/abs/1603.01360; Devlin et al. 2019,
+    https://arxiv.org/abs/1810.04805, section 5.3.
     """
-    # === Inputs ===
-    word_ids = keras.Input([None], dtype="int32", name="word_ids")
-    char_ids = keras.Input([None, None], dtype="int32", name="char_ids")
-    shape_ids = keras.Input([None], dtype="int32", name="shape_ids")
-    affix_ids = keras.Input([None, NUM_AFFIXES], dtype="int32", name="affix_ids")
-    mask = keras.ops.not_equal(word_ids, 0)  # (B, T)
+    inputs = tagger_inputs(pretrained is not None)
+    mask = keras.ops.not_equal(inputs["word_ids"], 0)  # (B, T)
 
     # === Word features ===
-    views = [TokenEmbedding(sizes["words"], word_units, name="words")(word_ids)]
+    views = []
+    if pretrained is not None:
+        views.append(_first_pieces(pretrained, inputs))  # (B, T, D)
+    if word_units:
+        words = TokenEmbedding(sizes["words"], word_units, name="words")
+        views.append(words(inputs["word_ids"]))
     if characters != "none":
-        views.append(
-            _character_layer(
-                characters, sizes["characters"], char_embedding_units, char_units
-            )(char_ids)
+        spelling = _character_layer(
+            characters, sizes["characters"], char_embedding_units, char_units
         )
+        views.append(spelling(inputs["char_ids"]))
     if shape_units:
         shapes = TokenEmbedding(sizes["shapes"], shape_units, name="shapes")
-        views.append(shapes(shape_ids))
+        views.append(shapes(inputs["shape_ids"]))
     if affix_units:
         affixes = TokenEmbedding(sizes["affixes"], affix_units, name="affixes")
-        vectors = affixes(affix_ids)  # (B, T, 6, A)
+        vectors = affixes(inputs["affix_ids"])  # (B, T, 6, A)
         # No Reshape: it fails in a graph where both B and T are unknown.
-        views += keras.ops.unstack(vectors, NUM_AFFIXES, axis=2)  # 4 times (B, T, A)
-    words = keras.layers.Concatenate(name="features")(views)  # (B, T, D)
+        views += keras.ops.unstack(vectors, NUM_AFFIXES, axis=2)  # 6 times (B, T, A)
+    if not views:
+        raise ValueError(
+            "the tagger sees nothing of a word: give one of word_units, shape_units, "
+            "affix_units a width, or set characters or a preset."
+        )
+    context = _joined(views)  # (B, T, D)
 
     # === Context ===
-    encoder = RecurrentEncoder(
-        units,
-        num_layers,
-        cell=cell,
-        bidirectional=bidirectional,
-        residual=residual,
-        dropout=dropout,
-        name="encoder",
-    )
-    context = encoder(words, mask=mask)  # (B, T, 2U)
+    if num_layers:
+        encoder = RecurrentEncoder(
+            units,
+            num_layers,
+            cell=cell,
+            bidirectional=bidirectional,
+            residual=residual,
+            dropout=dropout,
+            name="encoder",
+        )
+        context = encoder(context, mask=mask)  # (B, T, 2U)
     context = keras.layers.Dropout(dropout, noise_shape=[None, 1, None])(context)
 
     # === Tags ===
@@ -134,13 +147,39 @@ def build_tagger(
         constraints = iob2_constraints(tags) if constrained else ()
         crf = LinearChainCRF(len(tags), *constraints, name="crf")
         emissions = crf(emissions, mask=mask)
-    inputs = {
-        "word_ids": word_ids,
-        "char_ids": char_ids,
-        "shape_ids": shape_ids,
-        "affix_ids": affix_ids,
-    }
     return Tagger(inputs, emissions, name="tagger")
+
+
+def tagger_inputs(pretrained: bool) -> dict:
+    """Symbolic features, as the task makes them."""
+    inputs = {
+        "word_ids": keras.Input([None], dtype="int32", name="word_ids"),
+        "char_ids": keras.Input([None, None], dtype="int32", name="char_ids"),
+        "shape_ids": keras.Input([None], dtype="int32", name="shape_ids"),
+        "affix_ids": keras.Input([None, NUM_AFFIXES], dtype="int32", name="affix_ids"),
+    }
+    if pretrained:
+        # Pieces count from 1, since 0 is padding, and so do their positions.
+        inputs["piece_ids"] = keras.Input([None], dtype="int32", name="piece_ids")
+        inputs["first_pieces"] = keras.Input([None], dtype="int32", name="first_pieces")
+    return inputs
+
+
+def _first_pieces(pretrained, inputs):
+    """What the encoder makes of the first piece of every word: `(B, T, D)`."""
+    ops = keras.ops
+    piece_ids, first = inputs["piece_ids"], inputs["first_pieces"]
+    vectors = pretrained(
+        ops.maximum(piece_ids - 1, 0), mask=ops.not_equal(piece_ids, 0)
+    )  # (B, S, D)
+    positions = ops.maximum(first - 1, 0)[:, :, None]  # (B, T, 1)
+    return ops.take_along_axis(vectors, positions, axis=1)
+
+
+def _joined(views):
+    return (
+        keras.layers.Concatenate(name="features")(views) if len(views) > 1 else views[0]
+    )
 
 
 def _character_layer(kind, vocabulary_size, embedding_units, units):

@@ -1,13 +1,14 @@
 """Tagging: one tag for every token (NER, part of speech)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from seqloom.tasks.examples import Examples
+from seqloom.tasks.pretrained import MAX_PIECES, Pretrained
 from seqloom.tasks.records import DataError, TaggedSentence
 from seqloom.tasks.tagger import build_tagger, tagging_loss
 from seqloom.tasks.tagging_figures import (
@@ -39,6 +40,7 @@ class TaggingTask:
         lowercase: Whether word ids ignore case; characters and shapes never do.
         max_characters: Letters of a word that the model reads.
         word_dropout: Strength of rare-word replacement in training; 0 switches it off.
+        preset: Loads a pretrained encoder to build on; see `Pretrained`.
         model: Arguments of `build_tagger`.
     """
 
@@ -51,6 +53,7 @@ class TaggingTask:
         lowercase: bool = True,
         max_characters: int = 20,
         word_dropout: float = 0.25,
+        preset: Callable[[], Pretrained] | None = None,
         model: dict | None = None,
     ):
         self.name = name
@@ -60,6 +63,8 @@ class TaggingTask:
         self.model_arguments = dict(model or {})
         self.tags: list[str] = []
         self.training_words: set[str] = set()
+        self.pretrained: Pretrained | None = None
+        self._preset = preset
         self._features: WordFeatures | None = None
         self._lowercase = lowercase
         self._max_characters = max_characters
@@ -81,6 +86,8 @@ class TaggingTask:
         self._features = WordFeatures.fit(
             _tokens(records), self._min_frequency, self._lowercase, self._max_characters
         )
+        if self._preset is not None:
+            self.pretrained = self._preset()
         self.training_words = set(_tokens(records))
         self.tags = sorted({tag for record in records for tag in record.tags})
         if self.spans:
@@ -93,6 +100,8 @@ class TaggingTask:
     def save_vocabulary(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.features.save(folder)
+        if self.pretrained is not None:
+            self.pretrained.save(folder / "preset")
         content = {
             "tags": self.tags,
             "spans": self.spans,
@@ -105,6 +114,8 @@ class TaggingTask:
         self._features = WordFeatures.load(
             folder, self._lowercase, self._max_characters
         )
+        if self._preset is not None:
+            self.pretrained = Pretrained.load(folder / "preset")
         content = json.loads((folder / "tagging.json").read_text(encoding="utf-8"))
         self.tags = content["tags"]
         self.spans = content["spans"]
@@ -126,14 +137,16 @@ class TaggingTask:
             for tag in record.tags
         ]
         ragged = tf.RaggedTensor.from_row_lengths
-        return Examples(
-            columns={
-                "word_rows": ragged(tf.constant(word_rows + 1, tf.int32), lengths),
-                "tag_ids": ragged(tf.constant(tag_ids, tf.int32), lengths),
-            },
-            lengths=lengths,
-            tables=self._word_table(tf.constant(words.tolist())),
-        )
+        columns = {
+            "word_rows": ragged(tf.constant(word_rows + 1, tf.int32), lengths),
+            "tag_ids": ragged(tf.constant(tag_ids, tf.int32), lengths),
+        }
+        tables = self._word_table(tf.constant(words.tolist()))
+        if "piece_ids" in tables:  # what costs time is the number of pieces
+            pieces = tf.math.count_nonzero(tables["piece_ids"], axis=1)
+            lengths = tf.gather(pieces, columns["word_rows"])
+            lengths = tf.reduce_sum(lengths, axis=1).numpy()  # (N,)
+        return Examples(columns, lengths, tables)
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
         """Cut the batch of the given rows: features dict and tag ids `(B, T)`.
@@ -162,9 +175,14 @@ class TaggingTask:
 
     def _word_table(self, words) -> dict:
         """Features of `(W,)` words with a row of zeros, for padding, in front."""
+        features = self.features(words)
+        if self.pretrained is not None:
+            # Ids go up by one: 0 is padding here, but a piece in some vocabularies.
+            pieces = self.pretrained.pieces(words) + 1
+            features["piece_ids"] = pieces.to_tensor(shape=[None, MAX_PIECES])
         return {
             name: tf.pad(value, [[1, 0]] + [[0, 0]] * (value.shape.rank - 1))
-            for name, value in self.features(words).items()
+            for name, value in features.items()
         }
 
     def _unknown_tag(self, tag: str, record: TaggedSentence):
@@ -179,8 +197,13 @@ class TaggingTask:
     def build_model(self):
         sizes = {view: len(getattr(self.features, view)) for view in WordFeatures.VIEWS}
         constrained = self.constrained and self.spans
+        pretrained = self.pretrained.encoder() if self.pretrained else None
         return build_tagger(
-            sizes, self.tags, constrained=constrained, **self.model_arguments
+            sizes,
+            self.tags,
+            pretrained,
+            constrained=constrained,
+            **self.model_arguments,
         )
 
     def loss(self, model, batch, outputs) -> tuple:
@@ -286,6 +309,10 @@ class TaggingTask:
             "worst_errors": worst_errors(tokens, references, predictions, scores),
         }
 
+    def look_inside(self, model, rows: Sequence[dict]) -> dict:
+        """Nothing: taggers have no attention to show."""
+        return {}
+
 
 def _tokens(records: Sequence[TaggedSentence]) -> list[str]:
     return [token for record in records for token in record.tokens]
@@ -297,4 +324,29 @@ def gather_features(table: dict, rows) -> dict:
     used = tf.reduce_any(features["char_ids"] != 0, axis=[0, 1])
     length = tf.maximum(tf.reduce_sum(tf.cast(used, tf.int32)), 1)
     features["char_ids"] = features["char_ids"][:, :, :length]
+    if "piece_ids" in features:
+        features |= join_pieces(features["piece_ids"])
     return features
+
+
+def join_pieces(piece_ids) -> dict:
+    """The pieces of all words of a sentence in a row, and where each word begins.
+
+        [[[7, 8, 0], [9, 0, 0]]]  ->  piece_ids [[7, 8, 9]], first_pieces [[1, 3]]
+
+    Args:
+        piece_ids: `(B, T, P)` int32, 0 where a word has no more pieces.
+
+    Returns:
+        piece_ids `(B, S)`; first_pieces `(B, T)`, positions that count from 1, 0 at
+        padding.
+    """
+    number = tf.math.count_nonzero(piece_ids, axis=2, dtype=tf.int32)  # (B, T)
+    first = tf.cumsum(number, axis=1, exclusive=True) + 1
+    lengths = tf.reduce_sum(number, axis=1)
+    flat = tf.boolean_mask(piece_ids, piece_ids != 0)
+    joined = tf.RaggedTensor.from_row_lengths(flat, lengths, validate=False)
+    return {
+        "piece_ids": joined.to_tensor(),  # (B, S)
+        "first_pieces": tf.where(number > 0, first, 0),
+    }

@@ -13,10 +13,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from seqloom.tasks.figure_style import BLUE, GREY, ORANGE, STYLE
+from seqloom.tasks.confusion import NAMES_STYLE, confusion_matrix
+from seqloom.tasks.figure_style import BLUE, GREY, ORANGE
 
-# Tags such as `PRP$` are names, not formulas.
-TAG_STYLE = {**STYLE, "text.parse_math": False}
+__all__ = [
+    "confusion_counts",
+    "confusion_matrix",
+    "entity_type",
+    "known_and_unknown_words",
+    "type_scores",
+]
 
 
 def entity_type(tag: str) -> str:
@@ -68,70 +74,6 @@ def confusion_counts(
     return labels, counts
 
 
-def confusion_matrix(labels: Sequence[str], counts: np.ndarray) -> Figure:
-    """Draw which tag is taken for which.
-
-    Colours show shares of a row (of the tokens with this true tag), with their square
-    root, so that rare confusions are seen; cells hold the counts. Above 20 labels only
-    the confusions that make up 1 % of their row are written out.
-
-    Args:
-        labels: K names.
-        counts: int array `(K, K)`, rows true, columns predicted.
-
-    Raises:
-        ValueError: There are no labels.
-    """
-    counts = np.asarray(counts)
-    size = len(labels)
-    if not size:
-        raise ValueError("A confusion matrix needs at least one tag; there is none.")
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.maximum(totals, 1)
-    cell = 0.75 if size <= 12 else 0.42 if size <= 25 else 0.3
-    side = max(4.2, cell * size + 1.8)
-    font = 9 if size <= 12 else 6.5 if size <= 25 else 6
-    with matplotlib.rc_context({**TAG_STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(side + 0.8, side + 0.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        image = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
-        for row, column in np.argwhere(counts > 0):
-            share = shares[row, column]
-            if size > 20 and share < 0.01:
-                continue
-            axes.text(
-                column,
-                row,
-                _brief(int(counts[row, column]), size),
-                ha="center",
-                va="center",
-                fontsize=font,
-                color="white" if share > 0.35 else "#222222",
-            )
-        ticks: dict[str, Any] = {
-            "fontsize": 10 if size <= 12 else 8 if size <= 25 else 7
-        }
-        axes.set_xticks(range(size), labels, rotation=0 if size <= 8 else 90, **ticks)
-        axes.set_yticks(range(size), labels, **ticks)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color="white", linewidth=1)
-        axes.tick_params(which="minor", length=0)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        right = np.trace(counts) / max(counts.sum(), 1)
-        axes.set_title(f"{right:.2%} of {counts.sum():,} tokens are right")
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02)
-        levels = np.array([0, 0.01, 0.05, 0.2, 0.5, 1])
-        bar.set_ticks(np.sqrt(levels).tolist(), labels=[f"{x:.0%}" for x in levels])
-        bar.set_label("share of the true tag")
-        bar.outline.set_visible(False)
-    return figure
-
-
 def type_scores(
     frequencies: Mapping[str, int], f1: Mapping[str, float], unit: str = "entities"
 ) -> Figure:
@@ -144,7 +86,7 @@ def type_scores(
     """
     names = sorted(frequencies, key=lambda name: (frequencies[name], name))
     rows = np.arange(len(names))
-    with matplotlib.rc_context({**TAG_STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**NAMES_STYLE, "axes.grid.axis": "x"}):
         height = 1.5 + 0.32 * max(2, len(names))
         figure = Figure(figsize=(8.5, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -186,7 +128,7 @@ def known_and_unknown_words(
     names = [name for name in ("unknown", "known", "all") if name in scores]
     rows = np.arange(len(names))
     colours = {"unknown": ORANGE, "known": BLUE, "all": GREY}
-    with matplotlib.rc_context({**TAG_STYLE, "axes.grid.axis": "x"}):
+    with matplotlib.rc_context({**NAMES_STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(7, 1.3 + 0.5 * len(names)), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
@@ -223,12 +165,3 @@ def _known_title(scores: Mapping[str, float]) -> str:
     gap = 100 * (scores["known"] - scores["unknown"])
     word = "lower" if gap >= 0 else "higher"
     return f"Words unseen in training score {abs(gap):.1f} points {word}"
-
-
-def _brief(number: int, size: int) -> str:
-    """A count that fits into its cell."""
-    if size <= 12:
-        return f"{number:,}"
-    if number < 1000:
-        return str(number)
-    return f"{number / 1000:.0f}k" if number >= 9950 else f"{number / 1000:.1f}k"

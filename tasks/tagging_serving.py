@@ -6,12 +6,9 @@ from functools import partial
 
 import tensorflow as tf
 
+from seqloom.tasks.sorted_rows import map_sorted
 from seqloom.tasks.spans import split_tag
 from seqloom.tasks.tokenization import tokenize
-
-# Padded tokens that go through the model at once, measured to be the fastest: fewer
-# leave cores idle, more no longer fit into the caches.
-CHUNK_TOKENS = 2048
 
 
 class TaggingServing(tf.Module):
@@ -68,6 +65,11 @@ class TaggingServing(tf.Module):
         self._predict = partial(self._decode_features, model, decode, use_cudnn)
         self._tags = tuple(tags)
         self._spans = spans
+
+    @property
+    def answers(self):
+        """The signature that says all there is of raw texts."""
+        return self.serving_default
 
     # === Signatures ===
 
@@ -170,40 +172,13 @@ class TaggingServing(tf.Module):
         words = tf.cond(number > 0, lambda: words, lambda: tf.constant([""]))
         lengths = tf.cond(number > 0, lambda: lengths, lambda: tf.ones([1], tf.int64))
         rows = tf.RaggedTensor.from_row_lengths(words, lengths, validate=False)
-        order = tf.argsort(lengths, direction="DESCENDING", stable=True)
-        ids, scores = self._tag_sorted(tf.gather(rows, order))
-        back = tf.argsort(order)
-        ids, scores = (
-            tf.gather(rows.with_values(flat), back).values
-            for rows in [tf.gather(rows, order)]
-            for flat in (ids, scores)
+        specs = [(tf.int32, [], True), (tf.float32, [], True)]
+        ids, scores = map_sorted(
+            rows,
+            lambda part, sizes: self._predict(self._preprocess(part), sizes),
+            specs,
         )
         return ids[:number], scores[:number]
-
-    def _tag_sorted(self, rows):
-        """Tag ids and scores `(N,)` of ragged words, the longest rows first."""
-        lengths = rows.row_lengths()
-        number = rows.nrows()
-
-        def go_on(start, *_):
-            return start < number
-
-        def tag_piece(start, piece, ids, scores):
-            end = start + tf.maximum(CHUNK_TOKENS // lengths[start], 1)
-            end = tf.minimum(end, number)
-            part_ids, part_scores = self._predict(
-                self._preprocess(rows[start:end]), lengths[start:end]
-            )
-            ids, scores = ids.write(piece, part_ids), scores.write(piece, part_scores)
-            return end, piece + 1, ids, scores
-
-        pieces = [
-            tf.TensorArray(dtype, 0, True, infer_shape=False, element_shape=[None])
-            for dtype in (tf.int32, tf.float32)
-        ]
-        start = tf.zeros([], tf.int64)
-        _, _, ids, scores = tf.while_loop(go_on, tag_piece, (start, 0, *pieces))
-        return ids.concat(), scores.concat()
 
     @staticmethod
     def _decode_features(model, decode, use_cudnn, features, lengths):

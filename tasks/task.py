@@ -53,5 +53,8 @@ class Task(Protocol):
     def tables(self, rows: Sequence[dict]) -> dict[str, list[dict]]:
         """Browsable tables by name."""
 
+    def look_inside(self, model: keras.Model, rows: Sequence[dict]) -> dict[str, Any]:
+        """What the model saw in some examples: figures and HTML pages by name."""
+
     def serving_module(self, model: keras.Model) -> tf.Module:
         """The module whose signatures are exported."""

@@ -94,6 +94,16 @@ def tokenize(
     )
 
 
+def split_at_spaces(
+    texts: tf.Tensor,
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """What lies between white space in `(B,)` texts; the returns are `tokenize`'s."""
+    texts = tf.strings.regex_replace(texts, r"\x{00}", " ")
+    words, starts, ends = tf_text.regex_split_with_offsets(texts, rf"[{_SPACE}]+", "")
+    valid = tf.strings.unicode_transcode(words.values, "UTF-8", "UTF-8")
+    return words.with_values(valid), starts, ends
+
+
 def _join_item_numbers(
     tokens: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, splits: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -71,3 +71,20 @@ class Vocabulary:
         kept = [item for item in counts.items() if item[1] >= min_frequency]
         kept.sort(key=lambda item: (-item[1], item[0]))
         return cls([entry for entry, _ in kept], [count for _, count in kept])
+
+
+def replace_rare(ids, counts: np.ndarray, strength: float, seed):
+    """Turn known ids into the unknown one with probability a / (a + count).
+
+    Args:
+        ids: int32 of any shape.
+        counts: float32, how often each id was seen in training.
+        strength: The number a.
+        seed: `(2,)` int32; the same seed draws the same.
+
+    Reference: Kiperwasser & Goldberg 2016, https://arxiv.org/abs/1603.04351,
+    section 4 ("word dropout").
+    """
+    seen = tf.gather(tf.constant(counts), ids)
+    draw = tf.random.stateless_uniform(tf.shape(ids), seed)
+    return tf.where(draw < strength / (strength + seen), UNKNOWN_ID, ids)

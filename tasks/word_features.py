@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seqloom.tasks.vocabulary import UNKNOWN_ID, Vocabulary
+from seqloom.tasks.vocabulary import Vocabulary, replace_rare
 
 AFFIX_LENGTHS = (2, 3, 4)
 NUM_AFFIXES = 2 * len(AFFIX_LENGTHS)
@@ -68,14 +68,8 @@ class WordFeatures:
         }
 
     def replace_rare(self, word_ids, strength: float, seed):
-        """Turn known words into the unknown one with probability a / (a + count).
-
-        Reference: Kiperwasser & Goldberg 2016, https://arxiv.org/abs/1603.04351,
-        section 4 ("word dropout"), a = `strength`.
-        """
-        counts = tf.gather(tf.constant(self.words.counts_by_id()), word_ids)
-        draw = tf.random.stateless_uniform(tf.shape(word_ids), seed)
-        return tf.where(draw < strength / (strength + counts), UNKNOWN_ID, word_ids)
+        """Turn rare words into the unknown one; see `vocabulary.replace_rare`."""
+        return replace_rare(word_ids, self.words.counts_by_id(), strength, seed)
 
     def save(self, folder: Path) -> None:
         for view in self.VIEWS:

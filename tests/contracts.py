@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 
-def check_layer(layer, *inputs, loss=None):
+def check_layer(layer, *inputs, loss=None, weightless=False, num_maps=0):
     """Check a layer against the contract of a Keras layer.
 
     Args:
@@ -18,10 +18,14 @@ def check_layer(layer, *inputs, loss=None):
         inputs: Its inputs as arrays, with a batch axis.
         loss: Function `(layer, *inputs) -> scalar` whose gradient must reach every
             weight. By default the sum of the squares of all outputs.
+        weightless: Whether the layer has nothing to train.
+        num_maps: How many of its outputs, the last ones, are attention weights: their
+            last size is a number of steps and need not be known to Keras.
     """
     check_config(layer)
     outputs = flat(layer(*inputs))
-    check_shapes(layer, inputs, outputs)
+    check_shapes(layer, inputs, outputs, num_maps)
+    assert bool(layer.trainable_weights) is not weightless
     check_gradients(layer, inputs, loss or squares)
     check_saving(layer, inputs, outputs)
     check_traced(layer, inputs, outputs)
@@ -36,7 +40,7 @@ def check_config(layer):
     assert type(layer).__doc__
 
 
-def check_shapes(layer, inputs, outputs):
+def check_shapes(layer, inputs, outputs, num_maps):
     """The symbolic shape agrees with the real one, known and unknown sizes alike."""
     shapes = layer.compute_output_shape(*[array.shape for array in inputs])
     shapes = [shapes] if isinstance(shapes, tuple) else shapes
@@ -47,11 +51,12 @@ def check_shapes(layer, inputs, outputs):
         assert len(known.shape) == len(real.shape)
         for expected, size in zip(known.shape, real.shape, strict=True):
             assert expected in (None, size)
+    features = len(outputs) - num_maps
+    for known, real in zip(symbolic[:features], outputs[:features], strict=True):
         assert known.shape[-1] == real.shape[-1]
 
 
 def check_gradients(layer, inputs, loss):
-    assert layer.trainable_weights
     with tf.GradientTape() as tape:
         value = loss(layer, *inputs)
     weights = layer.trainable_weights

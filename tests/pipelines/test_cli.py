@@ -110,7 +110,10 @@ def test_help_and_dry_run_load_no_engine(tmp_path):
         (["data", "nre"], "Unknown task 'nre'"),
         (["check", "nre"], "Unknown task 'nre'"),
         (["compare", "nre"], "Unknown task 'nre'"),
-        (["evaluate"], "Which run? Name a task (ner, pos) for its newest one"),
+        (
+            ["evaluate"],
+            "Which run? Name a task (ner, pos, sentiment) for its newest one",
+        ),
         (["evaluate", "ner"], "There is no finished run of ner in runs/ner."),
         (["export", "--run", "."], "is not a run directory: it has no config.yaml."),
         (["predict", "nre", "Hello"], "Unknown task 'nre'"),
@@ -301,6 +304,14 @@ def test_data_shows_a_corpus(run):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["name"] == "synthetic"
     assert "synthetic" in run("data", "ner", "--set", "data.corpus=synthetic").stdout
+
+
+def test_data_of_texts(run):
+    options = ("--set", "data.corpus=synthetic")
+    summary = json.loads(run("data", "sentiment", *options, "--json").stdout)
+    assert summary["splits"]["test"]["num_texts"] == 200
+    assert set(summary["labels"]["dev"]) == {"negative", "neutral", "positive"}
+    assert "Texts by label" in run("data", "sentiment", *options).stdout
 
 
 def test_ui_names_a_server_that_runs_already(run, monkeypatch):

@@ -5,8 +5,11 @@ import pytest
 
 from seqloom.pipelines.config import (
     MODELS,
+    ClassificationModelConfig,
     Config,
     DataConfig,
+    TaggingModelConfig,
+    TextDataConfig,
     TrainingConfig,
     sections,
 )
@@ -138,6 +141,74 @@ def test_own_files_come_together():
     assert "there is nothing to learn from" in mistake(data__corpus=None)
     files = {f"data.{name}": f"{name}.conll" for name in ("train", "dev", "test")}
     assert build("ner", GOOD | files, {}).data.dev == "dev.conll"
+
+
+def text_mistake(**changes):
+    """What is said about settings of sentiment; a__b stands for a.b."""
+    values = {"task": "sentiment", "data.corpus": "synthetic"}
+    values |= {key.replace("__", "."): value for key, value in changes.items()}
+    with pytest.raises(UserError) as caught:
+        build("sentiment", values, dict.fromkeys(values, "my.yaml:7"))
+    return str(caught.value)
+
+
+def test_every_task_has_its_own_sections():
+    text = build("sentiment", {"task": "sentiment", "data.corpus": "vader"}, {})
+    assert isinstance(text.data, TextDataConfig)
+    assert isinstance(text.model, ClassificationModelConfig)
+    assert (text.model.pooling, text.data.text_column) == ("attention", "text")
+    tags = build("ner", GOOD, {})
+    assert isinstance(tags.data, DataConfig)
+    assert isinstance(tags.model, TaggingModelConfig)
+    assert "must be one of vader, sst2, sst5, synthetic or null, got 'conll2003'" in (
+        text_mistake(data__corpus="conll2003")
+    )
+    assert "Did you mean 'model.pooling'?" in text_mistake(model__poling="max")
+    assert "Unknown setting 'model.characters'" in text_mistake(
+        model__characters="none"
+    )
+    assert "Unknown setting 'data.scheme'" in text_mistake(data__scheme="iob2")
+
+
+def test_no_recurrent_layer_and_no_word_embedding_are_choices():
+    config = build("ner", GOOD | {"model.num_layers": 0, "model.word_units": 0}, {})
+    assert (config.model.num_layers, config.model.word_units) == (0, 0)
+    assert "must be a whole number >= 1, got 0" in text_mistake(model__num_layers=0)
+
+
+def test_own_texts_need_training():
+    files = {"data.train": "a.tsv", "data.test": "b.tsv"}
+    values = {"task": "sentiment"}
+    assert build("sentiment", values | files, {}).data.dev is None
+    message = text_mistake(data__dev="a.tsv", data__test="b.tsv")
+    assert message.startswith("data.dev and data.test set but not data.train: there is")
+    message = text_mistake(data__corpus=None)
+    assert "data.corpus and data.train are both null. Set data.corpus=vader" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"data__text_column": 0}, "data.label_column='label': a file has a header or"),
+        ({"data__text_column": "label"}, "are both 'label'. Give each its own column"),
+        (
+            {"data__text_column": -1, "data__label_column": 0},
+            "must be a whole number >= 0 or a text, got -1",
+        ),
+        (
+            {"data__phrases": True},
+            "data.corpus=synthetic has no labelled phrases: only",
+        ),
+        (
+            {"data__phrases": True, "data__corpus": "sst2", "data__train": "a.tsv"},
+            "data.phrases=true, but data.train has no labelled phrases",
+        ),
+        ({"training__layer_decay": 1.5}, "must be a number > 0 and <= 1, got 1.5"),
+        ({"model__lora_rank": 0}, "must be a whole number >= 1 or null, got 0"),
+    ],
+)
+def test_settings_of_texts_that_do_not_go_together(changes, text):
+    assert text in text_mistake(**changes)
 
 
 def test_unknown_keys_are_refused_by_the_models_too():

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from seqloom.pipelines.config import TextDataConfig
 from seqloom.pipelines.corpora import CORPORA, corpus_named
 from seqloom.pipelines.data import load_splits
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.splits import SPLITS
+from seqloom.pipelines.text_corpora import TEXT_CORPORA
 from seqloom.tasks.spans import is_iob2_valid
 
 
@@ -55,16 +57,66 @@ def test_official_sizes(corpus, task, sentences, tokens, num_tags):
         assert all(is_iob2_valid(sentence.tags) for sentence in everything)
 
 
+def load_texts(corpus, **changed):
+    if corpus != "vader" and not os.environ.get("SEQLOOM_MIRROR"):
+        pytest.skip("SEQLOOM_MIRROR is not set: no mirror to read the corpus from")
+    try:
+        return load_splits(TextDataConfig(corpus=corpus, **changed), "sentiment")
+    except UserError as error:
+        if "Cannot download" not in str(error):
+            raise
+        pytest.skip(f"the corpus cannot be fetched: {error}")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "texts", "test_labels"),
+    [
+        (
+            "vader",
+            [8510, 1060, 1035],
+            {"negative": 516, "positive": 461, "neutral": 58},
+        ),
+        ("sst2", [6920, 872, 1821], {"negative": 912, "positive": 909}),
+        (
+            "sst5",
+            [8544, 1101, 2210],
+            {
+                "negative": 633,
+                "positive": 510,
+                "very_positive": 399,
+                "neutral": 389,
+                "very_negative": 279,
+            },
+        ),
+    ],
+)
+def test_sizes_of_texts(corpus, texts, test_labels):
+    """Those published for the trees; of the snippets all 10,605 are there."""
+    splits = load_texts(corpus)
+    assert [len(splits.split(name)) for name in SPLITS] == texts
+    assert splits.info["test"].labels == test_labels
+    assert splits.info["train"].by_hash == (corpus == "vader")
+
+
+def test_phrases_of_the_trees():
+    splits = load_texts("sst2", phrases=True)
+    assert [len(splits.split(name)) for name in SPLITS] == [77616, 872, 1821]
+    assert len({text.text for text in splits.train}) == 77616
+
+
 def test_every_source_is_pinned():
-    sources = [source for c in CORPORA.values() for source in c.splits.values()]
+    corpora = CORPORA | TEXT_CORPORA
+    # Two corpora read the same trees.
+    own = [corpora[name] for name in corpora if name != "sst5"]
+    sources = [source for c in own for source in c.splits.values()]
     for source in sources:
         assert len(source.sha256) == 64
         assert bool(source.addresses) != bool(source.package)
         assert all(address.startswith("https://") for address in source.addresses)
     assert len({source.name for source in sources}) == len(sources)
-    for name, corpus in CORPORA.items():
+    for name, corpus in corpora.items():
         assert name == corpus.name
-        assert set(corpus.splits) == set(SPLITS)
+        assert set(corpus.splits) == ({"train"} if name == "vader" else set(SPLITS))
         assert corpus.licence_note
 
 

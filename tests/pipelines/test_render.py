@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ from seqloom.pipelines.render import (
     show_prediction,
     to_json,
 )
+from seqloom.pipelines.render_labels import rich_label
 
 NER = {
     "text": "Zoë met Al.",
@@ -25,6 +27,19 @@ NER = {
         {"text": "Al", "type": "PER", "start": 8, "end": 10, "score": 0.97},
     ],
 }
+LABEL = {
+    "text": "a fine film, at first",
+    "label": "negative",
+    "score": 0.714,
+    "probabilities": {"positive": 0.086, "negative": 0.714, "very odd": 0.2},
+    "words": [
+        {"text": "a", "start": 0, "end": 1, "weight": 0.05},
+        {"text": "fine", "start": 2, "end": 6, "weight": 0.5},
+        {"text": "film", "start": 7, "end": 11, "weight": 0.3},
+        {"text": "at", "start": 13, "end": 15, "weight": 0.15},
+    ],
+    "truncated": False,
+}
 POS = {"text": "a dog", "tokens": ["a", "dog"], "tags": ["DT", "NN"], "scores": [1, 1]}
 
 
@@ -33,6 +48,11 @@ def shown(row, terminal):
     colours = {"force_terminal": True, "color_system": "standard"} if terminal else {}
     show_prediction(Console(file=stream, width=200, **colours), row)
     return stream.getvalue()
+
+
+def plain(output):
+    """What a terminal shows, without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", output)
 
 
 def flat_outputs(text, pieces):
@@ -106,14 +126,75 @@ def test_coloured_on_a_terminal():
     assert "dog" in shown(POS, terminal=True)
 
 
+def test_a_label_is_a_line_when_piped():
+    assert shown(LABEL, terminal=False) == "negative 0.71  a fine film, at first\n"
+    lines = {**LABEL, "text": "\ta\n[b]fine[/b]\r\nfilm "}
+    assert shown(lines, terminal=False) == "negative 0.71  a [b]fine[/b] film\n"
+    assert shown({**LABEL, "text": ""}, terminal=False) == "negative 0.71\n"
+
+
+def test_a_label_comes_with_all_probabilities_on_a_terminal():
+    label, *bars, text = plain(shown(LABEL, terminal=True)).splitlines()
+    assert label == "negative 0.71"
+    assert bars == [
+        "  negative ━━━━━━━━━━  71.4%",
+        "  very odd ━━━━━━━━━━  20.0%",
+        "  positive ━━━━━━━━━━   8.6%",
+    ]
+    assert text == LABEL["text"]
+    filled = [
+        line.split("\x1b[36m")[1].split("\x1b")[0]
+        for line in shown(LABEL, terminal=True).splitlines()[1:4]
+    ]
+    assert filled == ["━" * 7, "━" * 2, "━"]
+
+
+def test_words_look_the_stronger_the_more_they_weigh():
+    styles = {
+        span.style: str(rich_label(LABEL))[span.start : span.end]
+        for span in rich_label(LABEL).spans
+    }
+    # Shares of the strongest: 0.1, 1, 0.6 and 0.3.
+    assert styles["bold black on color(214)"] == "fine"
+    assert styles["black on color(222)"] == "film"
+    assert styles["black on color(230)"] == "at"
+    assert "a" not in styles.values()
+    out = shown({**LABEL, "label": "x"}, terminal=True).splitlines()[-1]
+    assert out.startswith("a \x1b[1;") and plain(out) == LABEL["text"]
+
+
+def test_labels_without_words_are_shown_too():
+    row = {key: value for key, value in LABEL.items() if key != "words"}
+    assert plain(shown(row, terminal=True)).endswith("\na fine film, at first\n")
+    assert plain(shown({**LABEL, "text": "", "words": []}, True)).endswith("8.6%\n\n")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_text_that_was_too_long_says_so(terminal):
+    row = {**LABEL, "truncated": True}
+    note = "[too long: only the first 15 characters were read]"
+    assert plain(shown(row, terminal)).endswith(f"a fine film, at first  {note}\n")
+    row["words"] = []
+    note = "[too long: its end was not read]"
+    assert plain(shown(row, terminal)).endswith(f"a fine film, at first  {note}\n")
+
+
 def test_brackets_are_not_markup():
     row = {**NER, "text": "[bold]x[/bold]", "entities": []}
     assert shown(row, terminal=False) == "[bold]x[/bold]\n"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_text_cannot_steer_the_terminal(terminal):
-    row = {**NER, "text": "\x1b[2Jgone\x07", "entities": []}
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**NER, "text": "\x1b[2Jgone\x07", "entities": []},
+        {**LABEL, "text": "\x1b[2Jgone\x07", "words": []},
+        {**LABEL, "label": "\x1b[2Jgone\x07"},
+        {**POS, "tokens": ["\x1b[2Jgone\x07"], "tags": ["NN"]},
+    ],
+)
+def test_text_cannot_steer_the_terminal(terminal, row):
     assert "\x1b[2J" not in shown(row, terminal)
     assert "\ufffd[2Jgone\ufffd" in shown(row, terminal)
 

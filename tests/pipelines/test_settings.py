@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqloom.pipelines.config import MODELS, sections
+from seqloom.pipelines.config_check import build
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.settings import (
     diff,
@@ -67,16 +68,34 @@ def test_shipped_config_begins_with_its_command_and_what_it_reached(task, name):
     assert any(line.startswith("# Reached: ") for line in lines[:12])
 
 
-def test_the_manual_shows_every_setting_and_its_default():
+@pytest.mark.parametrize("task", ["ner", "sentiment"])
+def test_the_manual_shows_every_setting_and_its_default(task):
     """configs/ner.yaml: `key: value` is a choice, `#key: value` shows a default."""
-    text = shipped_file("configs/ner.yaml")
+    text = shipped_file(f"configs/{task}.yaml")
     shown = re.sub(r"^( *)#(?=[a-z_]+: )", r"\1", text, flags=re.MULTILINE)
-    chosen = read_leaves(text, "ner.yaml")
-    everything = read_leaves(shown, "ner.yaml")
-    defaults = leaves_of(resolve("ner", None, ["data.corpus=synthetic"]).config)
+    chosen = read_leaves(text, "manual")
+    everything = read_leaves(shown, "manual")
+    values = {"task": task, "data.corpus": "synthetic"}
+    defaults = leaves_of(build(task, values, {}))
     assert set(everything) == set(defaults) - {"name"}
     for key in set(everything) - set(chosen):
         assert everything[key].value == defaults[key], key
+
+
+def test_variants_of_sentiment_say_what_they_are_called_for():
+    models = {
+        name: resolve("sentiment", name).config.model
+        for name in ("simple_rnn", "lstm", "gru", "attention", "transformer")
+    }
+    recurrent = ("simple_rnn", "lstm", "gru")
+    assert [models[n].cell for n in recurrent] == ["simple", "lstm", "gru"]
+    assert {models[n].pooling for n in recurrent} == {"last"}
+    assert (models["attention"].encoder, models["attention"].pooling) == (
+        "none",
+        "attention",
+    )
+    assert models["transformer"].encoder == "transformer"
+    assert resolve("sentiment", "sst2").config.data.corpus == "sst2"
 
 
 # === Files ===
@@ -134,7 +153,7 @@ def test_unknown_base(write):
 
 def test_unknown_task_and_config():
     assert mistake("nre") == (
-        "Unknown task 'nre'. Did you mean 'ner'? The tasks are: ner, pos."
+        "Unknown task 'nre'. Did you mean 'ner'? The tasks are: ner, pos, sentiment."
     )
     message = mistake("ner", "wnut")
     assert "Unknown config 'wnut' for ner. Did you mean 'wnut17'?" in message

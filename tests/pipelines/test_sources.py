@@ -19,7 +19,7 @@ from seqloom.pipelines import package_index
 from seqloom.pipelines.archives import extract_member
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.package_index import PackageFile
-from seqloom.pipelines.sources import Source, fetch
+from seqloom.pipelines.sources import Source, fetch, own_file
 
 CONTENT = b"Rhea B-PER\nmet O\n\n"
 MEMBER = "tinycorpus/data/train.txt"
@@ -400,3 +400,75 @@ def test_truncated_archives(tmp_path, index, keep):
 def test_missing_member_names_a_near_one(index, tmp_path):
     with pytest.raises(UserError, match=f"no file .*Did you mean '{MEMBER}'"):
         extract_member(write_wheel(index), (MEMBER + "x",), tmp_path / "out")
+
+
+# === Archives at an address ===
+
+
+@pytest.fixture
+def zipped(server):
+    """An archive at an address; the hash of a member is known, its own is not."""
+
+    def write(content=CONTENT):
+        with zipfile.ZipFile(server.folder / "all.zip", "w") as packed:
+            packed.writestr("trees/train.txt", content)
+            packed.writestr("trees/dev.txt", b"other")
+
+    write()
+    server.write = write
+    server.address = server.address.replace("train.txt", "all.zip")
+    return server
+
+
+def member_of(server, member="trees/train.txt", content=CONTENT):
+    name = member.replace("trees", "tiny")
+    return Source(name, sha256(content), (server.address,), members=(member,))
+
+
+def test_member_of_an_archive_at_an_address(zipped):
+    first = fetch(member_of(zipped))
+    assert (first.path.read_bytes(), first.origin) == (CONTENT, "download")
+    assert fetch(member_of(zipped)).origin == "cache"
+    other = fetch(member_of(zipped, "trees/dev.txt", b"other"))
+    assert other.path.read_bytes() == b"other"
+    assert zipped.requests == ["/all.zip"], "one archive serves both"
+
+
+def test_the_mirror_holds_the_member_itself(zipped, mirror):
+    assert fetch(member_of(zipped)).path == mirror
+    assert not zipped.requests
+
+
+def test_wrong_member_at_an_address(zipped):
+    zipped.write(b"changed")
+    with pytest.raises(UserError) as error:
+        fetch(member_of(zipped))
+    for part in (
+        "Cannot download tiny/train.txt: hash mismatch: trees/train.txt in ",
+        f"has the sha256 {sha256(b'changed')}, expected {sha256(CONTENT)}",
+        zipped.address,
+        "SEQLOOM_MIRROR",
+    ):
+        assert part in str(error.value)
+
+
+def test_an_archive_that_went_stale_or_broke_is_fetched_again(zipped, cache, caplog):
+    zipped.write(b"changed")
+    with pytest.raises(UserError):
+        fetch(member_of(zipped))
+    zipped.write()
+    assert fetch(member_of(zipped)).path.read_bytes() == CONTENT
+    assert f"Fetching {zipped.address} again." in caplog.text
+    (archive,) = cache.rglob("all.zip")
+    archive.write_bytes(b"damaged")
+    other = fetch(member_of(zipped, "trees/dev.txt", b"other"))
+    assert other.path.read_bytes() == b"other"
+
+
+def test_own_file(tmp_path):
+    path = tmp_path / "my.tsv"
+    path.write_bytes(CONTENT)
+    found = own_file("data.train", str(path))
+    assert (found.sha256, found.origin) == (sha256(CONTENT), "own file")
+    with pytest.raises(UserError, match=r"data.dev=none.tsv: cannot be read \(No such"):
+        own_file("data.dev", "none.tsv")

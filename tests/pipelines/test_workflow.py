@@ -273,7 +273,7 @@ def test_a_damaged_run_is_told(damage, named, told, own_run, tmp_path):
 def test_a_model_that_cannot_be_built_is_told(told, tmp_path):
     message = told(
         *("train", "ner", "--set", "data.corpus=synthetic", "--set", "data.limit=8"),
-        *("--set", "model.residual=true", "--set", "model.num_layers=0"),
+        *("--set", "model.residual=true", "--set", "model.num_layers=-1"),
         *("--set", f"runs_dir={tmp_path}", "--set", "tracking.enabled=false"),
     )
     assert "model.num_layers" in message

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from seqloom.tasks import tagging_figures as figures
+from seqloom.tasks.confusion import confusion_matrix
 
 
 def texts(axes):
@@ -51,7 +52,7 @@ def test_sentences_of_unequal_length_are_refused():
 
 def test_a_confusion_matrix_shows_counts_and_row_shares():
     counts = np.array([[90, 10], [0, 4]])
-    figure = figures.confusion_matrix(["NN", "VB"], counts)
+    figure = confusion_matrix(["NN", "VB"], counts)
     axes = figure.axes[0]
     assert texts(axes) == ["90", "10", "4"]
     assert axes.get_title("left") == "90.38% of 104 tokens are right"
@@ -60,9 +61,14 @@ def test_a_confusion_matrix_shows_counts_and_row_shares():
     assert tick_labels(axes.xaxis) == tick_labels(axes.yaxis) == ["NN", "VB"]
 
 
-def test_no_tags_are_no_matrix():
-    with pytest.raises(ValueError, match="needs at least one tag"):
-        figures.confusion_matrix([], np.zeros((0, 0), int))
+def test_a_confusion_matrix_names_what_it_counts():
+    figure = confusion_matrix(["a", "b"], np.eye(2, dtype=int), unit="texts")
+    assert figure.axes[0].get_title("left") == "100.00% of 2 texts are right"
+
+
+def test_no_labels_are_no_matrix():
+    with pytest.raises(ValueError, match="needs at least one label"):
+        confusion_matrix([], np.zeros((0, 0), int))
 
 
 def test_fifty_tags_fit_and_only_notable_confusions_are_written():
@@ -70,7 +76,7 @@ def test_fifty_tags_fit_and_only_notable_confusions_are_written():
     counts = np.full((size, size), 1) + np.eye(size, dtype=int) * 5000
     counts[3, 7] = 400
     labels = [f"TAG{i}" for i in range(size)]
-    figure = figures.confusion_matrix(labels, counts)
+    figure = confusion_matrix(labels, counts)
     assert texts(figure.axes[0]).count("5.0k") == size
     assert len(texts(figure.axes[0])) == size + 1
     assert tick_labels(figure.axes[0].xaxis) == labels
@@ -102,7 +108,7 @@ def test_known_and_unknown_words_stand_side_by_side():
 @pytest.mark.parametrize(
     "figure",
     [
-        lambda: figures.confusion_matrix(["$ _x^ $"], np.array([[3]])),
+        lambda: confusion_matrix(["$ _x^ $"], np.array([[3]])),
         lambda: figures.type_scores({}, {}),
         lambda: figures.type_scores({"$ _x^ $": 0}, {"$ _x^ $": 0.0}, "tokens"),
         lambda: figures.known_and_unknown_words({"all": 1.0}, {}),

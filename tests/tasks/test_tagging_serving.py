@@ -129,7 +129,7 @@ def test_pieces_of_any_size_give_the_same(monkeypatch):
     texts = tf.constant([*SENTENCES * 5, ""])
     module = task.serving_module(model)
     whole = numpy(module.serving_default(texts))
-    monkeypatch.setattr("seqloom.tasks.tagging_serving.CHUNK_TOKENS", 7)
+    monkeypatch.setattr("seqloom.tasks.sorted_rows.CHUNK_TOKENS", 7)
     module = task.serving_module(model)
     pieces = numpy(module.serving_default(texts))
     np.testing.assert_array_equal(whole["tags"], pieces["tags"])

@@ -1,0 +1,151 @@
+"""The settings under `model`: a section for each shape of task."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from seqloom.pipelines.config_fields import (
+    Count,
+    CountOrZero,
+    Name,
+    PositiveOrZero,
+    Section,
+    Share,
+)
+
+
+class TaggingModelConfig(Section):
+    """The tagger: word features, a recurrent encoder, an output layer."""
+
+    word_units: CountOrZero = Field(
+        100, description="width of a word's embedding; 0 leaves it out"
+    )
+    min_frequency: Count = Field(
+        2, description="rarer training words share the unknown word's embedding"
+    )
+    lowercase: bool = Field(True, description="look words up in lower case")
+    characters: Literal["convolution", "recurrent", "none"] = Field(
+        "convolution", description="how a word's spelling is read"
+    )
+    char_units: Count = Field(50, description="width of what the spelling gives")
+    char_embedding_units: Count = Field(
+        30, description="width of a character's embedding"
+    )
+    max_characters: Count = Field(
+        20, description="characters of a longer word beyond this are not read"
+    )
+    shape_units: CountOrZero = Field(
+        16, description="width of the embedding of a word's casing; 0 leaves it out"
+    )
+    affix_units: CountOrZero = Field(
+        24, description="width of the prefix and suffix embeddings; 0 leaves them out"
+    )
+    cell: Literal["lstm", "gru", "simple"] = Field(
+        "lstm", description="the recurrent cell"
+    )
+    units: Count = Field(200, description="width of the encoder in each direction")
+    num_layers: CountOrZero = Field(
+        1, description="recurrent layers on top of each other; 0: no recurrent layer"
+    )
+    bidirectional: bool = Field(True, description="read the sentence both ways")
+    residual: bool = Field(
+        False, description="add a layer's input to its output from the second layer on"
+    )
+    dropout: Share = Field(
+        0.5, description="share of features dropped, the same at every step of a text"
+    )
+    word_dropout: PositiveOrZero = Field(
+        0.5,
+        description="a training word seen n times turns into the unknown word with "
+        "probability word_dropout / (word_dropout + n)",
+    )
+    output: Literal["crf", "softmax"] = Field(
+        "crf", description="score whole tag sequences (crf) or every tag by itself"
+    )
+    constrained: bool = Field(
+        True, description="spans only: never answer a tag sequence that is not valid"
+    )
+    preset: Name | None = Field(
+        None,
+        description="a pretrained encoder of keras_nlp: minilm, a preset's name, or a "
+        "folder",
+    )
+    frozen: bool = Field(
+        False, description="train what is on top of the pretrained encoder, not itself"
+    )
+    lora_rank: Count | None = Field(
+        None,
+        description="train only updates of this rank to the pretrained encoder; null: "
+        "all of it",
+    )
+
+
+class ClassificationModelConfig(Section):
+    """The classifier: pieces of a text, an encoder, a pooling layer, the labels."""
+
+    tokenizer: Literal["words", "wordpiece", "sentencepiece"] = Field(
+        "words", description="what a text is cut into; all are learned from training"
+    )
+    vocabulary_size: Count = Field(
+        8000, description="different pieces there are at the most"
+    )
+    min_frequency: Count = Field(
+        2, description="words: rarer training words share the unknown word's embedding"
+    )
+    lowercase: bool = Field(True, description="read texts in lower case")
+    max_length: Count = Field(
+        512,
+        description="pieces of a text that are read; the rest is cut off, and counted",
+    )
+    word_units: Count = Field(100, description="width of a piece's embedding")
+    encoder: Literal["none", "recurrent", "transformer"] = Field(
+        "recurrent", description="what relates the pieces to each other"
+    )
+    cell: Literal["lstm", "gru", "simple"] = Field(
+        "gru", description="recurrent: the cell"
+    )
+    units: Count = Field(
+        128, description="width of the encoder; recurrent: in each direction"
+    )
+    num_layers: Count = Field(1, description="encoder layers on top of each other")
+    bidirectional: bool = Field(True, description="recurrent: read the text both ways")
+    num_heads: Count = Field(4, description="transformer: attention heads of a layer")
+    feed_forward_units: Count = Field(
+        512, description="transformer: width inside the feed-forward network"
+    )
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="transformer: normalize before or after each sublayer"
+    )
+    position: Literal["sinusoidal", "learned", "rotary", "none"] = Field(
+        "sinusoidal", description="transformer: how it knows the order of the pieces"
+    )
+    pooling: Literal["attention", "mean", "max", "last"] = Field(
+        "attention", description="how the pieces' vectors become one of the whole text"
+    )
+    dropout: Share = Field(
+        0.3, description="share of features dropped, the same at every step of a text"
+    )
+    word_dropout: PositiveOrZero = Field(
+        0.0,
+        description="a training word seen n times turns into the unknown word with "
+        "probability word_dropout / (word_dropout + n)",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: a text of a rare label weighs more in training"
+    )
+    label_smoothing: Share = Field(
+        0.0, description="probability spread over all labels in the training targets"
+    )
+    preset: Name | None = Field(
+        None,
+        description="a pretrained encoder of keras_nlp: minilm, a preset's name, or a "
+        "folder",
+    )
+    frozen: bool = Field(
+        False, description="train what is on top of the pretrained encoder, not itself"
+    )
+    lora_rank: Count | None = Field(
+        None,
+        description="train only updates of this rank to the pretrained encoder; null: "
+        "all of it",
+    )
