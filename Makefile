@@ -33,7 +33,7 @@ help: ## List the targets
 	@echo '  make train TASK=ner SET="training.epochs=3 model.cell=gru"'
 	@echo '  make predict TASK=ner TEXT="Rhea met Ada in Paris."'
 
-##@ Work with models: TASK=ner or TASK=pos, CONFIG=a variant or a .yaml file
+##@ Work with models: TASK=ner, pos or sentiment, CONFIG=a variant or a .yaml file
 
 .PHONY: train evaluate predict export data check compare ui sync
 train: needs-task runtime ## Train, evaluate and export (TASK CONFIG SET RESUME=run)
@@ -118,7 +118,7 @@ lock: dev # write requirements.lock from what is installed
 
 needs-task:
 	@test -n "$$given_TASK" || { \
-	    echo 'error: which task? Say TASK=ner or TASK=pos.' >&2; exit 2; }
+	    echo 'error: which task? Say TASK=ner, TASK=pos or TASK=sentiment.' >&2; exit 2; }
 
 needs-run:
 	@test -n "$$given_RUN" || { \

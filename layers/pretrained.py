@@ -119,7 +119,8 @@ class PretrainedEncoder(keras.layers.Layer):
         Layers that end in a number (`transformer_layer_5`) count; what lies before
         them (embeddings) is one layer below the first, what follows is at the top.
         """
-        level, levels = 0, {}
+        level = 0
+        levels: dict[str, int] = {}
         for layer in self.encoder.layers:
             found = re.search(r"_(\d+)$", layer.name)
             level = max(level, int(found.group(1)) + 1) if found else level

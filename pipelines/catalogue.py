@@ -67,9 +67,17 @@ def _preset(settings: dict[str, Any]) -> "Callable[[], Pretrained] | None":
         return None
 
     def load() -> "Pretrained":
+        from seqloom.pipelines.download_bar import download_bar
         from seqloom.pipelines.presets import load_preset
 
-        return load_preset(name, frozen, lora_rank)
+        with download_bar() as progress:
+            return load_preset(
+                name,
+                frozen,
+                lora_rank,
+                progress=progress,
+                say=lambda line: print(f"Model     {line}"),
+            )
 
     return load
 

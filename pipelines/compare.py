@@ -21,7 +21,13 @@ from seqloom.pipelines.yaml_settings import read_leaves
 # The metric that says how good a run is: the first of these that a run has.
 MAIN_METRICS = ("f1", "bleu", "accuracy", "loss")
 # Worth a column of their own, if a run has them on the test split.
-MORE_METRICS = ("conlleval_f1", "f1_unknown", "accuracy_unknown")
+MORE_METRICS = (
+    "conlleval_f1",
+    "f1_unknown",
+    "accuracy_unknown",
+    "macro_f1",
+    "calibration_error",
+)
 # These differ without changing what is learned.
 _IGNORED = ("name", "runs_dir", "tracking.")
 

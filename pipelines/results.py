@@ -13,6 +13,11 @@ from seqloom.pipelines.settings import read_resolved
 from seqloom.pipelines.splits import Splits
 from seqloom.pipelines.trained import Trained
 
+EXAMPLES = {
+    "ner": "Rhea met Ada in Paris .",
+    "pos": "Rhea met Ada in Paris .",
+    "sentiment": "A fine film, and never dull.",
+}
 # Logged and kept in metrics.json, but too much for the summary.
 NOT_SHOWN = ("precision_", "recall_", "conlleval_precision", "conlleval_recall")
 
@@ -75,8 +80,8 @@ def show_summary(console: Console, run: Run) -> None:
         )
     console.print(f"Run directory: {run.folder}")
     console.print("Next:")
-    example = 'TEXT="Rhea met Ada in Paris ."'
-    console.print(f"  make predict TASK={config.task} {example}")
+    example = EXAMPLES[config.task]
+    console.print(f'  make predict TASK={config.task} TEXT="{example}"')
     console.print("  make ui              # compare runs in the browser")
     console.print(f"  make compare TASK={config.task}")
 

@@ -89,6 +89,11 @@ def train(
                 progress=TrainingProgress(console),
             )
             examples = task.examples(splits.train)
+            if examples.num_truncated:
+                console.print(
+                    f"Data      {examples.num_truncated} training {splits.unit} are "
+                    "longer than model.max_length pieces: their ends are not read."
+                )
             validation = Evaluator(task, model, splits.dev)
             position = trainer.fit(examples, validation.measure, callbacks)
             trainer.load_best()

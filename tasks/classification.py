@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -78,7 +79,7 @@ class ClassificationTask:
         self.label_smoothing = label_smoothing
         self.max_length = max_length
         self.model_arguments = dict(model or {})
-        self._kind = TOKENIZERS[tokenizer]
+        self._kind: Any = TOKENIZERS[tokenizer]
         self._fit_arguments = (vocabulary_size, lowercase, min_frequency)
         self._lowercase = lowercase
         self._preset = preset
@@ -118,7 +119,7 @@ class ClassificationTask:
         (folder / "classification.json").write_text(text, encoding="utf-8")
 
     def load_vocabulary(self, folder: Path) -> None:
-        kind = PresetTokens if self._preset is not None else self._kind
+        kind: Any = PresetTokens if self._preset is not None else self._kind
         self._tokens = kind.load(folder, self._lowercase)
         text = (folder / "classification.json").read_text(encoding="utf-8")
         content = json.loads(text)

@@ -86,8 +86,13 @@ def piece_gradients(model, ids, label_id: int) -> np.ndarray:
             logits = model({"piece_ids": rows}, training=False)["logits"]
         return tf.nn.softmax(logits)[:, label_id]
 
-    seen: list = []
-    with replaced_output(embedding, lambda found: seen.append(found) or found):
+    seen = []
+
+    def keep(found):
+        seen.append(found)
+        return found
+
+    with replaced_output(embedding, keep):
         model({"piece_ids": ids[None]}, training=False)
     values = integrated_gradients(score_of, seen[0][0], 0.0, STEPS).values
     around = len(values) - len(ids)  # start and end

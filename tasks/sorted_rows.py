@@ -48,13 +48,13 @@ def _map_groups(rows, function, specs):
         end = start + tf.maximum(CHUNK_TOKENS // lengths[start], 1)
         end = tf.minimum(end, number)
         results = function(rows[start:end], lengths[start:end])
-        arrays = [a.write(group, r) for a, r in zip(arrays, results, strict=True)]
-        return end, group + 1, *arrays
+        written = [a.write(group, r) for a, r in zip(arrays, results, strict=True)]
+        return end, group + 1, *written
 
-    arrays = [
+    empty = [
         tf.TensorArray(dtype, 0, True, infer_shape=False, element_shape=[None, *shape])
         for dtype, shape, _ in specs
     ]
     start = tf.zeros([], tf.int64)
-    _, _, *arrays = tf.while_loop(go_on, one_group, (start, 0, *arrays))
+    _, _, *arrays = tf.while_loop(go_on, one_group, (start, 0, *empty))
     return [array.concat() for array in arrays]

@@ -172,7 +172,7 @@ class TaggingServing(tf.Module):
         words = tf.cond(number > 0, lambda: words, lambda: tf.constant([""]))
         lengths = tf.cond(number > 0, lambda: lengths, lambda: tf.ones([1], tf.int64))
         rows = tf.RaggedTensor.from_row_lengths(words, lengths, validate=False)
-        specs = [(tf.int32, [], True), (tf.float32, [], True)]
+        specs: list[tuple] = [(tf.int32, [], True), (tf.float32, [], True)]
         ids, scores = map_sorted(
             rows,
             lambda part, sizes: self._predict(self._preprocess(part), sizes),

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from seqloom.pipelines.engine import set_environment
 
 # Before any test module imports TensorFlow or MLflow.
@@ -20,3 +22,11 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+@pytest.fixture(scope="session")
+def preset(tmp_path_factory):
+    """Folder of a tiny pretrained encoder, in the form of keras_nlp."""
+    from tiny_preset import save_tiny_preset  # takes seconds, few tests need it
+
+    return save_tiny_preset(tmp_path_factory.mktemp("preset") / "tiny")
