@@ -76,6 +76,9 @@ class PretrainedEncoder(keras.layers.Layer):
         self.units = self.encoder.output.shape[-1]
         if frozen:
             self.encoder.trainable = False
+        elif lora_rank is not None:  # keras_nlp leaves the biases beside them
+            for weight in self.encoder.trainable_weights:
+                weight.trainable = weight.name.startswith("lora_")
 
     def build(self, token_ids_shape):
         pass  # the encoder is built
@@ -83,13 +86,14 @@ class PretrainedEncoder(keras.layers.Layer):
     def call(self, token_ids, mask=None, training=None):
         mask = full_mask(token_ids) if mask is None else mask
         length = ops.shape(token_ids)[1]
-        # As few pieces as hold the row, each no longer than it has to be: (N*B, L).
-        pieces = ops.maximum((length + self.window - 3) // (self.window - 2), 1)
-        size = (length + pieces - 1) // pieces
+        # Always as long as the window: what is made of a row must not depend on how
+        # long the others of its batch are.
+        size = ops.maximum(ops.minimum(length, self.window - 2), 1)  # L
+        pieces = ops.maximum((length + size - 1) // size, 1)  # N
         padding = [[0, 0], [0, pieces * size - length]]
         real = ops.reshape(ops.pad(ops.cast(mask, "int32"), padding), (-1, size))
-        ids = ops.reshape(ops.pad(token_ids, padding), (-1, size))
-        outputs = self._encode(ids, real, training)  # (N*B, L, D)
+        ids = ops.reshape(ops.pad(token_ids, padding), (-1, size))  # (B*N, L)
+        outputs = self._encode(ids, real, training)  # (B*N, L, D)
         outputs = ops.reshape(outputs, (-1, pieces * size, self.units))
         return apply_mask(outputs[:, :length], mask)
 
@@ -124,7 +128,8 @@ class PretrainedEncoder(keras.layers.Layer):
         for layer in self.encoder.layers:
             found = re.search(r"_(\d+)$", layer.name)
             level = max(level, int(found.group(1)) + 1) if found else level
-            levels |= {weight.path: level for weight in layer.trainable_weights}
+            # Not its trainable_weights: with LoRA a frozen layer has trainable parts.
+            levels |= {w.path: level for w in layer.weights if w.trainable}
         return {path: level - own for path, own in levels.items()}
 
     def compute_mask(self, token_ids, mask=None):

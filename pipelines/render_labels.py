@@ -23,7 +23,8 @@ def plain_label(row: Mapping[str, Any]) -> Text:
     """One line for a text of any number of lines: negative 0.71  a fine film"""
     label, words = _one_line(row["label"]), _one_line(row["text"])
     line = f"{label} {row['score']:.2f}  {words}".rstrip()
-    return Text(f"{line}  [{_unread(row)}]" if row.get("truncated") else line)
+    note = _note(row)
+    return Text(f"{line}  [{note}]" if note else line)
 
 
 def rich_label(row: Mapping[str, Any]) -> Text:
@@ -39,8 +40,9 @@ def rich_label(row: Mapping[str, Any]) -> Text:
         text.append("━" * full, "cyan").append("━" * (BAR_WIDTH - full), "dim")
         text.append(f" {probability:6.1%}\n")
     text.append_text(_weighed(row))
-    if row.get("truncated"):
-        text.append(f"  [{_unread(row)}]", "dim")
+    note = _note(row)
+    if note:
+        text.append(f"  [{note}]", "dim")
     return text
 
 
@@ -59,8 +61,12 @@ def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
-def _unread(row: Mapping[str, Any]) -> str:
+def _note(row: Mapping[str, Any]) -> str:
+    """What a user should know about how the text was read, or nothing."""
     words = row.get("words")
+    if not row.get("truncated"):
+        nothing = "no words: what the model answers to a text that says nothing"
+        return "" if row["text"].strip() or words else nothing
     if not words:
         return "too long: its end was not read"
     return f"too long: only the first {words[-1]['end']:,} characters were read"

@@ -19,7 +19,7 @@ class ClassificationServing(tf.Module):
             truncated       [False, False]         whether pieces were left unread
 
         attention(texts) gives these, and
-            words           ["A", "fine", "film", "."]       of all texts
+            words           ["A", "fine", "film", "."]       of all texts, that were read
             starts, ends    [0, 2, 7, 11], [1, 6, 11, 12]    bytes in their text
             weights         [0.1, 0.6, 0.2, 0.1]             what was attended to
             row_lengths     [4, 0]                           words a text
@@ -75,22 +75,26 @@ class ClassificationServing(tf.Module):
     def attention(self, texts):
         encoded = self._encode(texts)
         outputs, weights = self._classify(encoded)
-        starts, ends = encoded["starts"], encoded["ends"]
-        numbers = encoded["words"].flat_values
-        rows = starts.value_rowids()
-        raw = tf.strings.substr(
-            tf.gather(texts, rows), starts.values, ends.values - starts.values
+        numbers = encoded["words"].flat_values  # of the word of each piece
+        own = numbers >= 0
+        numbers, weights = tf.boolean_mask(numbers, own), tf.boolean_mask(weights, own)
+        num_words = tf.size(encoded["starts"].values)
+        read = tf.math.unsorted_segment_max(tf.ones_like(numbers), numbers, num_words) > 0
+        weights = tf.math.unsorted_segment_sum(weights, numbers, num_words)
+        starts, ends = (
+            tf.ragged.boolean_mask(flat, flat.with_values(read))
+            for flat in (encoded["starts"], encoded["ends"])
         )
-        read = numbers >= 0
+        raw = tf.strings.substr(
+            tf.gather(texts, starts.value_rowids()),
+            starts.values,
+            ends.values - starts.values,
+        )
         outputs |= {
             "words": tf.strings.unicode_transcode(raw, "UTF-8", "UTF-8"),
             "starts": starts.values,
             "ends": ends.values,
-            "weights": tf.math.unsorted_segment_sum(
-                tf.boolean_mask(weights, read),
-                tf.boolean_mask(numbers, read),
-                tf.size(starts.values),
-            ),
+            "weights": tf.boolean_mask(weights, read),
             "row_lengths": starts.row_lengths(),
         }
         return outputs

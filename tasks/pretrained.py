@@ -100,7 +100,9 @@ class Pretrained:
 
         def make_backbone():
             return keras_nlp.models.Backbone.from_preset(
-                str(folder), load_weights=False
+                str(folder),
+                load_weights=False,
+                dtype=keras.config.dtype_policy().name,  # not that of its training
             )
 
         return cls(tokenizer, make_backbone, frozen, lora_rank)

@@ -224,13 +224,14 @@ class TaggingTask:
 
     def serving_module(self, model) -> TaggingServing:
         """The graph that is exported: raw strings in, tags and spans out."""
+        tokenizers = [self.pretrained.tokenizer] if self.pretrained else []
         return TaggingServing(
             model,
             self.preprocess,
             self.decode,
             self.tags,
             spans=self.spans,
-            resources=self.features.tables,
+            resources=[*self.features.tables, *tokenizers],
         )
 
     # === Evaluation ===

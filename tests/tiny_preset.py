@@ -26,10 +26,10 @@ SIZES = {
 }
 
 
-def bert(vocabulary_size=len(VOCABULARY), seed=0, **sizes):
+def bert(rows=None, seed=0, **sizes):
     """A BERT with weights large enough for every piece to matter."""
     backbone = keras_nlp.models.BertBackbone(
-        vocabulary_size, **{**SIZES, **sizes}, dropout=0.0
+        rows or len(VOCABULARY), **{**SIZES, **sizes}, dropout=0.0
     )
     return randomized(backbone, seed)
 
@@ -55,3 +55,25 @@ def save_tiny_preset(folder: Path, vocabulary=VOCABULARY, rows=None) -> Path:
     bert(rows or len(vocabulary)).save_to_preset(str(folder))
     tokenizer(vocabulary).save_to_preset(str(folder))
     return folder
+
+
+# === The same in bytes, as RoBERTa spells: "Ġ" is the space before a word ===
+
+MERGES = ["f i", "n e", "fi ne", "Ġ fine", "Ġ a"]
+BYTE_PAIRS = {
+    piece: number
+    for number, piece in enumerate(
+        ["<s>", "<pad>", "</s>", "<unk>", "Ġ", *"abcdefghijklmnopqrstuvwxyz.Z"]
+        + ["Ã", "«", *(merge.replace(" ", "") for merge in MERGES), "<mask>"]
+    )
+}
+
+
+def roberta():
+    return randomized(
+        keras_nlp.models.RobertaBackbone(len(BYTE_PAIRS), **SIZES, dropout=0.0)
+    )
+
+
+def byte_tokenizer():
+    return keras_nlp.models.RobertaTokenizer(BYTE_PAIRS, MERGES)

@@ -166,7 +166,10 @@ def test_words_look_the_stronger_the_more_they_weigh():
 def test_labels_without_words_are_shown_too():
     row = {key: value for key, value in LABEL.items() if key != "words"}
     assert plain(shown(row, terminal=True)).endswith("\na fine film, at first\n")
-    assert plain(shown({**LABEL, "text": "", "words": []}, True)).endswith("8.6%\n\n")
+    silent = plain(shown({**LABEL, "text": " ", "words": []}, True))
+    assert silent.endswith(
+        "[no words: what the model answers to a text that says nothing]\n"
+    )
 
 
 @pytest.mark.parametrize("terminal", [True, False])

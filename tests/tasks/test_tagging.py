@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny_preset import bert, byte_tokenizer, roberta, tokenizer
 
+from seqloom.tasks.pretrained import Pretrained
 from seqloom.tasks.records import DataError, TaggedSentence
 from seqloom.tasks.spans import is_iob2_valid
 from seqloom.tasks.synthetic import synthetic_sentences
 from seqloom.tasks.tagger import Tagger
-from seqloom.tasks.tagging import TaggingTask
+from seqloom.tasks.tagging import TaggingTask, join_pieces
 
 SMALL = {"word_units": 12, "char_units": 6, "char_embedding_units": 5, "units": 12}
 
@@ -167,4 +169,146 @@ def test_a_tagger_is_saved_and_loaded_by_keras(task, records, tmp_path):
 def test_a_wrong_kind_of_characters_is_told(records):
     task = make_task(records, characters="rnn")
     with pytest.raises(ValueError, match="convolution, recurrent or none, got 'rnn'"):
+        task.build_model()
+
+
+# === On a pretrained encoder ===
+
+SENTENCES = [
+    ("The", "film", "was", "unfine", "."),
+    ("", "Zoe"),
+    ("b" * 10_000, "met", "z" * 40, "paris"),
+    ("a",) * 40,  # longer than the window
+    ("film",),
+]
+
+
+def tiny_pretrained():
+    return Pretrained(tokenizer(), bert)
+
+
+def pretrained_task(records, preset=tiny_pretrained, **model):
+    views = {"word_units": 0, "affix_units": 0, "characters": "none", "num_layers": 0}
+    task = TaggingTask(
+        "ner", True, preset=preset, model={**views, "dropout": 0.0, **model}
+    )
+    task.fit_vocabulary(records)
+    return task
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    return [
+        TaggedSentence(words, tuple(np.resize(["B-X", "O", "I-X"], len(words))))
+        for words in SENTENCES
+    ]
+
+
+@pytest.fixture(scope="module")
+def on_pieces(sentences):
+    return pretrained_task(sentences)
+
+
+def test_pieces_are_joined_and_counted_from_one():
+    rows = [[[7, 8, 0], [9, 0, 0], [0, 0, 0]], [[4, 5, 6], [7, 0, 0], [8, 9, 0]]]
+    joined = join_pieces(tf.constant(rows))
+    expected = [[7, 8, 9, 0, 0, 0], [4, 5, 6, 7, 8, 9]]
+    assert joined["piece_ids"].numpy().tolist() == expected
+    assert joined["first_pieces"].numpy().tolist() == [[1, 3, 0], [1, 4, 5]]
+
+
+def test_a_batch_holds_the_pieces_of_its_words(on_pieces, sentences):
+    features, _ = whole_batch(on_pieces, sentences)
+    lengths = on_pieces.examples(sentences).lengths
+    for row, words in enumerate(SENTENCES):
+        pieces = [on_pieces.pretrained.pieces([word]).to_list()[0] for word in words]
+        joined = [piece + 1 for ids in pieces for piece in ids]
+        found = features["piece_ids"][row].numpy()
+        assert found[: len(joined)].tolist() == joined
+        assert not found[len(joined) :].any()
+        assert lengths[row] == len(joined)  # what a batch counts
+        first = np.cumsum([0, *map(len, pieces)])[:-1] + 1
+        found = features["first_pieces"][row].numpy()
+        assert found[: len(words)].tolist() == first.tolist()
+        assert not found[len(words) :].any()
+
+
+def test_a_word_is_read_off_its_first_piece(on_pieces, sentences):
+    """Against a loop over words that calls the encoder sentence by sentence."""
+    model = on_pieces.build_model()
+    features, _ = whole_batch(on_pieces, sentences)
+    view = model.get_layer("features").input[0]
+    vectors = keras.Model(model.input, view)(features)
+    encoder = model.get_layer("pretrained")
+    for row, words in enumerate(SENTENCES):
+        pieces = [on_pieces.pretrained.pieces([word]).to_list()[0] for word in words]
+        joined = [piece for ids in pieces for piece in ids]
+        read = encoder(np.array([joined]))[0].numpy()  # (S, D)
+        for place in range(len(words)):
+            expected = read[sum(map(len, pieces[:place]))]
+            assert np.std(expected) > 0.1
+            np.testing.assert_allclose(vectors[row, place], expected, atol=1e-5)
+
+
+def test_every_word_gets_a_tag_however_long_it_is(on_pieces, sentences):
+    model = on_pieces.build_model()
+    batch = whole_batch(on_pieces, sentences)
+    predicted = [t.numpy() for t in on_pieces.predict(model, batch, model(batch[0]))]
+    rows = on_pieces.predictions(sentences, list(zip(*predicted, strict=True)))
+    assert [len(row["prediction"]) for row in rows] == list(map(len, SENTENCES))
+    assert np.isfinite([score for row in rows for score in row["scores"]]).all()
+
+
+def test_training_and_serving_cut_alike(on_pieces, sentences):
+    from_table, _ = whole_batch(on_pieces, sentences)
+    served = on_pieces.preprocess(tf.ragged.constant([list(r) for r in SENTENCES]))
+    assert {"piece_ids", "first_pieces"} <= served.keys()
+    for name, values in from_table.items():
+        np.testing.assert_array_equal(values, served[name])
+
+
+def test_a_pretrained_tagger_learns_and_is_loaded_equal(records, tmp_path):
+    keras.utils.set_random_seed(3)
+    task = pretrained_task(records[:8])
+    features, tag_ids = whole_batch(task, records[:8])
+    model = task.build_model()
+    model.compile(keras.optimizers.Adam(0.01))
+    data = tf.data.Dataset.from_tensors((features, tag_ids)).repeat(40)
+    losses = [model.fit(data.take(1), verbose=0).history["loss"][0]]
+    losses += model.fit(data, verbose=0).history["loss"]
+    assert model.evaluate(data.take(1), verbose=0) < losses[0] / 4
+    task.save_vocabulary(tmp_path)
+    model.save_weights(tmp_path / "model.weights.h5")
+    twin = TaggingTask(
+        "ner", preset=pytest.fail, model={**task.model_arguments, "dropout": 0.0}
+    )
+    twin.load_vocabulary(tmp_path)
+    other = twin.build_model()
+    other.load_weights(tmp_path / "model.weights.h5")
+    again, _ = whole_batch(twin, records[:8])
+    np.testing.assert_array_equal(model(features), other(again))
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [tiny_pretrained, lambda: Pretrained(byte_tokenizer(), roberta)],
+    ids=["wordpiece", "byte pairs"],
+)
+def test_a_pretrained_tagger_is_exported(preset, sentences, tmp_path):
+    task = pretrained_task(sentences, preset)
+    module = task.serving_module(task.build_model())
+    tf.saved_model.save(module, tmp_path, {"serve": module.serving_default})
+    texts = tf.constant(["The film was unfine.", "", "Zoe " * 30, "b" * 10_000])
+    expected = module.serving_default(texts)
+    assert expected["row_lengths"].numpy().tolist() == [5, 0, 30, 1]
+    found = tf.saved_model.load(tmp_path).signatures["serve"](texts=texts)
+    np.testing.assert_array_equal(found["tags"], expected["tags"])
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
+
+
+def test_a_tagger_without_a_view_is_told(records):
+    task = make_task(
+        records, word_units=0, shape_units=0, affix_units=0, characters="none"
+    )
+    with pytest.raises(ValueError, match="sees nothing of a word: give one of"):
         task.build_model()
