@@ -1,6 +1,7 @@
-"""`make bench`: what is fast and what is not, on this computer, on CoNLL-2003.
+"""`make bench`: what is fast and what is not, on this computer, on real texts.
 
     python benchmarks/bench.py [startup] [training] [bucketing] [tracking] [serving]
+                               [finetuning]
 
 Machines differ and drift, so the sides of a comparison take turns in one run, and the
 median of the ratios is what counts. README.md here says what the numbers mean.
@@ -15,7 +16,7 @@ from startup import measure_startup
 
 from seqloom.pipelines.engine import import_engine
 
-PARTS = ("startup", "training", "bucketing", "tracking", "serving")
+PARTS = ("startup", "training", "bucketing", "tracking", "serving", "finetuning")
 
 
 def main() -> None:
@@ -33,18 +34,28 @@ def main() -> None:
 def measure_model(chosen) -> None:
     import_engine()
 
+    from finetuning import compare_finetuning
+
+    from seqloom.pipelines.strategy import build_strategy, describe
+
+    strategy = build_strategy("one_device")
+    print(f"Devices: {describe(strategy)}")
+    if set(chosen) - {"startup", "finetuning"}:
+        measure_tagger(chosen, strategy)
+    if "finetuning" in chosen:
+        compare_finetuning(strategy)
+
+
+def measure_tagger(chosen, strategy) -> None:
     import training
     from serving import compare_serving
 
     from seqloom.pipelines.catalogue import build_task
     from seqloom.pipelines.data import load_splits
     from seqloom.pipelines.settings import resolve
-    from seqloom.pipelines.strategy import build_strategy, describe
 
     config = resolve("ner").config
     splits = load_splits(config.data, "ner")
-    strategy = build_strategy("one_device")
-    print(f"Devices: {describe(strategy)}")
     task = build_task(config, spans=True)
     task.fit_vocabulary(splits.train)
     examples = task.examples(splits.train)

@@ -19,7 +19,7 @@ class ClassificationServing(tf.Module):
             truncated       [False, False]         whether pieces were left unread
 
         attention(texts) gives these, and
-            words           ["A", "fine", "film", "."]       of all texts, that were read
+            words           ["A", "fine", "film", "."]       read, of all texts
             starts, ends    [0, 2, 7, 11], [1, 6, 11, 12]    bytes in their text
             weights         [0.1, 0.6, 0.2, 0.1]             what was attended to
             row_lengths     [4, 0]                           words a text
@@ -79,7 +79,9 @@ class ClassificationServing(tf.Module):
         own = numbers >= 0
         numbers, weights = tf.boolean_mask(numbers, own), tf.boolean_mask(weights, own)
         num_words = tf.size(encoded["starts"].values)
-        read = tf.math.unsorted_segment_max(tf.ones_like(numbers), numbers, num_words) > 0
+        read = (
+            tf.math.unsorted_segment_max(tf.ones_like(numbers), numbers, num_words) > 0
+        )
         weights = tf.math.unsorted_segment_sum(weights, numbers, num_words)
         starts, ends = (
             tf.ragged.boolean_mask(flat, flat.with_values(read))

@@ -11,6 +11,8 @@ from seqloom.layers import (
     TransformerEncoder,
 )
 
+ENCODERS = ("none", "recurrent", "transformer")
+
 
 @keras.saving.register_keras_serializable(package="seqloom")
 class Classifier(keras.Model):
@@ -106,21 +108,28 @@ def build_classifier(
             of either direction after its last step.
         max_length: Longest text in pieces, for learned positions.
     """
+    if encoder not in ENCODERS:
+        raise ValueError(
+            f"encoder must be one of {', '.join(ENCODERS)}, got {encoder!r}: it "
+            "relates the pieces of a text to each other."
+        )
     piece_ids = keras.Input([None], dtype="int32", name="piece_ids")
     mask = ops.not_equal(piece_ids, 0)  # (B, S)
+    both_ways = False
     if pretrained is not None:
         sequence = pretrained(ops.maximum(piece_ids - 1, 0), mask=mask)  # (B, S, D)
-        both_ways = False
     else:
         embedding = TokenEmbedding(vocabulary_size, word_units, name="pieces")
-        sequence = _variational_dropout(dropout)(embedding(piece_ids))
-        both_ways = encoder == "recurrent" and bidirectional
+        sequence = embedding(piece_ids)  # (B, S, E)
     if pretrained is None and encoder == "recurrent":
+        both_ways = bidirectional  # it drops features before each of its layers
         recurrent = RecurrentEncoder(
-            units, num_layers, cell, bidirectional, dropout=0.0, name="encoder"
+            units, num_layers, cell, bidirectional, dropout=dropout, name="encoder"
         )
         sequence = recurrent(sequence, mask=mask)  # (B, S, W)
-    elif pretrained is None and encoder == "transformer":
+    elif pretrained is None:
+        sequence = keras.layers.SpatialDropout1D(dropout)(sequence)
+    if pretrained is None and encoder == "transformer":
         # As large as the waves of the positions (Vaswani et al. 2017, section 3.4).
         sequence = units**0.5 * keras.layers.Dense(units, name="projection")(sequence)
         transformer = TransformerEncoder(
@@ -134,11 +143,6 @@ def build_classifier(
             name="encoder",
         )
         sequence = transformer(sequence, mask=mask)  # (B, S, U)
-    elif pretrained is None and encoder != "none":
-        raise ValueError(
-            f"encoder must be none, recurrent or transformer, got {encoder!r}: it "
-            "relates the pieces of a text to each other."
-        )
     pooled, weights = _pooled(sequence, mask, pooling, units, both_ways)
     pooled = keras.layers.Dropout(dropout)(pooled)  # (B, W)
     logits = keras.layers.Dense(num_labels, dtype="float32", name="labels")(pooled)
@@ -157,8 +161,3 @@ def _pooled(sequence, mask, kind, units, both_ways):
         return ops.concatenate([last, first], axis=-1), weights
     arguments = {"units": units} if kind == "attention" else {}
     return Pooling(kind, name="pooling", **arguments)(sequence, mask=mask)
-
-
-def _variational_dropout(rate):
-    """Dropout that drops the same features at every step of a text."""
-    return keras.layers.SpatialDropout1D(rate)

@@ -114,6 +114,11 @@ class WordPieceTokens:
         import keras_nlp
 
         words = tokenize(tf.constant(texts))[0]
+        if not tf.size(words.flat_values):
+            raise DataError(
+                "No WordPiece vocabulary can be learned: there is no word in all "
+                f"{len(texts)} training texts. Is data.text_column the right one?"
+            )
         lines = tf.strings.reduce_join(words, axis=1, separator=" ")
         entries = keras_nlp.tokenizers.compute_word_piece_vocabulary(
             tf.data.Dataset.from_tensor_slices(lines).batch(256),

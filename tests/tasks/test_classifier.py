@@ -97,7 +97,9 @@ def test_position_of_any_kind_fits_the_longest_text():
 
 
 def test_an_unknown_encoder_is_told():
-    with pytest.raises(ValueError, match="none, recurrent or transformer, got 'rnn'"):
+    with pytest.raises(
+        ValueError, match="one of none, recurrent, transformer, got 'rnn'"
+    ):
         classifier("rnn")
 
 

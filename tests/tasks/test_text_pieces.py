@@ -178,3 +178,17 @@ def test_a_size_that_no_vocabulary_can_have_is_told(training_texts):
         DataError, match=r"vocabulary_size=10 can be learned.*tokenizer=wordpiece"
     ):
         SentencePieceTokens.fit(training_texts, 10, True, 1)
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokens, SentencePieceTokens])
+def test_texts_without_a_word_are_told(kind):
+    with pytest.raises(DataError, match=r"No .*Piece vocabulary.*training texts"):
+        kind.fit(["", " "], **LEARNED)
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokens, SentencePieceTokens])
+def test_one_word_is_enough(kind):
+    tokens = kind.fit(["a"], **LEARNED)
+    known, unknown = encode(tokens, ["a", "北"])["ids"]
+    assert 1 not in known
+    assert unknown
