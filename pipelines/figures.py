@@ -90,7 +90,7 @@ def _draw_loss(
         axis.set_yscale("log")
     elif len(shown):
         axis.set_ylim(bottom=0)
-    axis.set_ylabel("loss per token")
+    axis.set_ylabel("loss")
     axis.set_title(_loss_title(losses, val_losses))
     if len(steps) and len(val_steps):
         axis.legend()
