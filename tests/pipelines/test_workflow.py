@@ -32,12 +32,13 @@ SHRUNK = (
 )
 TINY_CLASSIFIER = (
     "data.corpus=synthetic",
+    "data.phrases=false",
     "model.word_units=8",
     "model.units=8",
     "model.num_heads=2",
     "model.feed_forward_units=12",
 )
-# design.md, section 2
+# What a finished run holds.
 CONTENTS = (
     "config.yaml",
     "metrics.json",
