@@ -16,7 +16,7 @@ from seqloom.pipelines.trained import Trained
 EXAMPLES = {
     "ner": "Rhea met Ada in Paris .",
     "pos": "Rhea met Ada in Paris .",
-    "sentiment": "A fine film, and never dull.",
+    "sentiment": "A warm and funny film, beautifully acted.",
 }
 # Logged and kept in metrics.json, but too much for the summary.
 NOT_SHOWN = ("precision_", "recall_", "conlleval_precision", "conlleval_recall")
