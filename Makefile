@@ -78,7 +78,7 @@ dev: # and the tools
 	@.ci/environment dev
 
 test: dev ## Run the tests (ARGS="-k crf")
-	@$(BIN)/python -m pytest -q tests $(value ARGS)
+	@$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile tests $(value ARGS)
 
 lint: dev ## Check style and formatting
 	@$(BIN)/ruff check .
