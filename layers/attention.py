@@ -117,20 +117,34 @@ class Attention(keras.layers.Layer):
         key = apply_mask(value if key is None else key, value_mask)
         value = apply_mask(value, value_mask)
         visible = None if value_mask is None else value_mask[:, None]  # (B, 1, S)
+        return self.attend(query, self.keys(key), value, visible)
+
+    def keys(self, key):
+        """What the scores take of `(B, S, D_k)` key: `(B, S, ...)`.
+
+        It depends on no query, so a decoder need not compute it anew at each step.
+        """
+        return self.key_dense(key) if self.score in ("general", "additive") else key
+
+    def attend(self, query, keys, value, visible=None):
+        """Context `(B, T, D_v)` and weights `(B, T, S)` of `(B, T, D_q)` query.
+
+        `keys` is what the method of that name gave; `visible` is bool and is broadcast
+        to the weights, and without it all is visible.
+        """
         weights = normalize(
-            self.scores(query, key), visible, self.normalizer, self.length_bias
+            self.scores(query, keys), visible, self.normalizer, self.length_bias
         )
         context = ops.matmul(ops.cast(weights, value.dtype), value)  # (B, T, D_v)
         return context, weights
 
-    def scores(self, query, key):
+    def scores(self, query, keys):
         """Scores `(B, T, S)` float32, before they are normalized."""
         if self.score == "additive":
             queries = ops.expand_dims(self.query_dense(query), 2)  # (B, T, 1, U)
-            keys = ops.expand_dims(self.key_dense(key), 1)  # (B, 1, S, U)
+            keys = ops.expand_dims(keys, 1)  # (B, 1, S, U)
             scores = self.score_dense(ops.tanh(queries + keys))[..., 0]  # (B, T, S)
             return ops.cast(scores, "float32")
-        keys = self.key_dense(key) if self.score == "general" else key
         # In float16 a product over many features can pass its largest number, 65504.
         query, keys = ops.cast(query, "float32"), ops.cast(keys, "float32")
         if self.score == "scaled_dot":
