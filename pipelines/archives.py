@@ -1,6 +1,8 @@
-"""Copy one named file out of a wheel, an sdist or another archive, safely."""
+"""Read named files of a wheel, an sdist or another archive, safely."""
 
+import io
 import os
+import re
 import stat
 import tarfile
 import tempfile
@@ -15,6 +17,7 @@ from typing import IO
 from seqloom.pipelines.errors import UserError
 
 MAX_MEMBER_BYTES = 2**30
+MAX_TEXT_BYTES = 2**26  # of a member that is held in memory
 Archive = str | bytes | os.PathLike | None  # what zipfile and tarfile call a name
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
 
@@ -39,8 +42,7 @@ def extract_member(
             regular file, an unsafe path, or too many bytes.
     """
     member, *inner = members
-    _check_name(archive, member)
-    with _opened(archive, member) as source:
+    with open_member(archive, member) as source:
         if not inner:
             with Path(target).open("wb") as file:
                 _copy(source, file, f"{member} in {archive}", max_bytes)
@@ -50,6 +52,47 @@ def extract_member(
             _copy(source, nested, f"{member} in {archive}", max_bytes)
             nested.flush()
             extract_member(nested.name, inner, target, max_bytes)
+
+
+@contextmanager
+def open_member(archive: str | Path, member: str) -> Iterator[IO[bytes]]:
+    """Open a file inside a zip or a tar, to be read bit by bit.
+
+    Raises:
+        UserError: As for `extract_member`, but for the number of bytes.
+    """
+    _check_name(archive, member)
+    with _damage_told(archive):
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed, _open_zip(packed, member) as file:
+                yield file
+        else:
+            with tarfile.open(archive) as tar, _open_tar(tar, member) as file:
+                yield file
+
+
+def read_members(
+    archive: str | Path, pattern: str, max_bytes: int = MAX_TEXT_BYTES
+) -> Iterator[tuple[str, bytes]]:
+    r"""The files of a zip (a wheel is one) whose path fits a regular expression.
+
+        for path, content in read_members(wheel, r"django/.*/fr/.*\.po"): ...
+
+    Yields:
+        Path and content, in the order of the paths; one file is held at a time.
+
+    Raises:
+        UserError: As for `extract_member`.
+    """
+    with _damage_told(archive), zipfile.ZipFile(archive) as packed:
+        for member in sorted(packed.namelist()):
+            if not re.fullmatch(pattern, member):
+                continue
+            _check_name(archive, member)
+            content = io.BytesIO()
+            with _open_zip(packed, member) as file:
+                _copy(file, content, f"{member} in {archive}", max_bytes)
+            yield member, content.getvalue()
 
 
 def _check_name(archive: str | Path, member: str) -> None:
@@ -62,14 +105,9 @@ def _check_name(archive: str | Path, member: str) -> None:
 
 
 @contextmanager
-def _opened(archive: str | Path, member: str) -> Iterator[IO[bytes]]:
+def _damage_told(archive: str | Path) -> Iterator[None]:
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as packed, _open_zip(packed, member) as file:
-                yield file
-        else:
-            with tarfile.open(archive) as tar, _open_tar(tar, member) as file:
-                yield file
+        yield
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # a full or unreadable disk is not the archive's fault

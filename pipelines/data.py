@@ -1,6 +1,7 @@
 """Load the three splits of a task: located, checked, read, normalised.
 
-Labelled texts are loaded in `text_data.py`, tagged sentences here.
+Labelled texts are loaded in `text_data.py`, pairs of sentences in `pair_data.py`,
+tagged sentences here.
 """
 
 import logging
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from seqloom.pipelines.config import DataConfig, TextDataConfig
+from seqloom.pipelines.config import DataConfig, PairDataConfig, TextDataConfig
 from seqloom.pipelines.corpora import Corpus, corpus_named
 from seqloom.pipelines.data_summary import describe_splits, show_splits
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.pair_data import load_pairs
 from seqloom.pipelines.readers import (
     Skipped,
     detect_format,
@@ -54,7 +56,7 @@ class _Origin:
 
 
 def load_splits(
-    data: DataConfig | TextDataConfig,
+    data: DataConfig | TextDataConfig | PairDataConfig,
     task: str,
     seed: int = 0,
     progress: Progress | None = None,
@@ -64,9 +66,11 @@ def load_splits(
 
     Args:
         data: The settings. `train`, `dev` and `test` go before `corpus`. Their kind
-            says whether tagged sentences or labelled texts are read.
-        task: "ner" (tags mark spans and come out as IOB2), "pos" or "sentiment".
-        seed: Seed of the corpus "synthetic".
+            says whether tagged sentences, labelled texts or pairs of sentences are
+            read.
+        task: "ner" (tags mark spans and come out as IOB2), "pos", "sentiment" or
+            "translation".
+        seed: Seed of the corpora "synthetic", "copy" and "reverse".
         progress: Told about downloads.
         say: Told what a user should know: the licence when a corpus is downloaded,
             records left out.
@@ -78,6 +82,8 @@ def load_splits(
     """
     if isinstance(data, TextDataConfig):
         return load_texts(data, task, seed, progress, say)
+    if isinstance(data, PairDataConfig):
+        return load_pairs(data, task, seed, progress, say)
     return _load_sentences(data, task, seed, progress, say)
 
 

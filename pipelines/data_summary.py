@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from seqloom.pipelines.pair_summary import describe_pairs, show_pairs
 from seqloom.pipelines.splits import SPLIT_TITLES, SPLITS, Splits
 from seqloom.pipelines.text_summary import describe_texts, show_texts
 from seqloom.tasks.spans import spans
@@ -19,11 +20,14 @@ def describe_splits(splits: Splits, num_examples: int = 3) -> dict[str, Any]:
     """Describe a dataset in plain data, fit for JSON.
 
     `labels` counts, for every split, spans by type where the tags mark spans, else
-    tokens by tag; or texts by label. Examples are the first training sentences of some
-    length, or the first training texts of different labels.
+    tokens by tag; or texts by label (of pairs there are none). Examples are the first
+    training sentences or pairs of some length, or the first training texts of different
+    labels.
     """
     if splits.unit == "texts":
         return describe_texts(splits, num_examples)
+    if splits.unit == "pairs":
+        return describe_pairs(splits, num_examples)
     info = {name: asdict(splits.info[name]) for name in SPLITS}
     labels = {name: _labels(splits, name, info[name]["tags"]) for name in SPLITS}
     long_enough = [s for s in splits.train if len(s.tokens) >= 5] or splits.train
@@ -48,6 +52,9 @@ def show_splits(console: Console, splits: Splits, num_examples: int = 3) -> None
     """Print `describe_splits` for people."""
     if splits.unit == "texts":
         show_texts(console, splits, num_examples)
+        return
+    if splits.unit == "pairs":
+        show_pairs(console, splits, num_examples)
         return
     summary = describe_splits(splits, num_examples)
     console.print(Text(f"{summary['name']}: {summary['title']}", style="bold"))

