@@ -32,9 +32,9 @@ def plan_training(
     empty; the batches that replicas work on at the same time have like lengths.
 
     Args:
-        lengths: `(N,)` tokens of each example.
-        batch_tokens: Most tokens in a batch, padding included. A longer example
-            makes a batch of its own.
+        lengths: `(N,)` tokens of each example, or `(N, 2)` of its source and target.
+        batch_tokens: Most tokens in a batch, padding included, on either side. A
+            longer example makes a batch of its own.
         max_rows: Most examples in a batch.
     """
     if len(lengths) < batches_per_step:
@@ -44,9 +44,8 @@ def plan_training(
             "or more data."
         )
     random = np.random.default_rng([seed, epoch])
-    jittered = lengths * (1 + LENGTH_JITTER * random.uniform(-1, 1, len(lengths)))
-    order = np.argsort(jittered, kind="stable")
-    batches = _fill(order, lengths, batch_tokens, max_rows)
+    jittered = lengths * (1 + LENGTH_JITTER * random.uniform(-1, 1, lengths.shape))
+    batches = _fill(_order(jittered), lengths, batch_tokens, max_rows)
     batches = _split_to_multiple(batches, batches_per_step)
     groups = [
         batches[start : start + num_replicas]
@@ -61,25 +60,37 @@ def plan_evaluation(
     lengths: np.ndarray, batch_tokens: int, max_rows: int
 ) -> list[np.ndarray]:
     """Batches that cover every example once, shortest first."""
-    order = np.argsort(lengths, kind="stable")
-    return _fill(order, lengths, batch_tokens, max_rows)
+    return _fill(_order(lengths), lengths, batch_tokens, max_rows)
 
 
 def padding_share(plan: list[np.ndarray], lengths: np.ndarray) -> float:
-    """Share of padded positions in all batches of a plan."""
-    padded = sum(len(rows) * lengths[rows].max() for rows in plan)
+    """Share of padded positions in all batches of a plan, on all sides."""
+    padded = sum(len(rows) * lengths[rows].max(axis=0).sum() for rows in plan)
     return float(1 - lengths.sum() / padded)
+
+
+def _order(lengths: np.ndarray) -> np.ndarray:
+    """Rows from the shortest to the longest; of two sides the target's goes first.
+
+    Among targets of one length, the sources are in order, too: turned round from one
+    length to the next, so that a batch over two of them has sources of like lengths.
+    """
+    if lengths.ndim == 1:
+        return np.argsort(lengths, kind="stable")
+    source, target = lengths[:, 0], np.rint(lengths[:, 1]).astype(int)
+    return np.lexsort((np.where(target % 2, source, -source), target))
 
 
 def _fill(order, lengths, batch_tokens, max_rows) -> list[np.ndarray]:
     """Cut `order` into runs of at most `batch_tokens` padded tokens."""
+    longest_of = lengths if lengths.ndim == 1 else lengths.max(axis=1)
     batches, start, longest = [], 0, 0
     for end, row in enumerate(order):
-        longest = max(longest, lengths[row])
+        longest = max(longest, longest_of[row])
         rows = end + 1 - start
         if end > start and (rows * longest > batch_tokens or rows > max_rows):
             batches.append(order[start:end])
-            start, longest = end, lengths[row]
+            start, longest = end, longest_of[row]
     return [*batches, order[start:]] if len(order) else batches
 
 

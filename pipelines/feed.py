@@ -18,11 +18,19 @@ class Feed:
 
     def __init__(self, task, examples, strategy, settings: TrainingConfig, seed: int):
         self.task = task
-        self.examples = examples
+        self._examples = (None, examples)
         self.strategy = strategy
         self.settings = settings
         self.seed = seed
         self.batches_per_step = settings.accumulation * strategy.num_replicas_in_sync
+
+    def examples(self, epoch: int):
+        """The training examples of an epoch: of some tasks, each has its own."""
+        known, examples = self._examples
+        if known != epoch and examples.resample is not None:
+            examples = examples.resample(epoch)
+        self._examples = (epoch, examples)
+        return examples
 
     @property
     def steps_per_epoch(self) -> int:
@@ -32,22 +40,26 @@ class Feed:
     @property
     def padding(self) -> float:
         """Share of padding in the batches of the first epoch."""
-        return batching.padding_share(self.plan(0), self.examples.lengths)
+        return batching.padding_share(self.plan(0), self.examples(0).lengths)
 
     def plan(self, epoch: int) -> list[np.ndarray]:
+        lengths = self.examples(epoch).lengths
         return batching.plan_training(
-            self.examples.lengths,
+            lengths,
             batch_tokens=self.settings.batch_tokens,
-            max_rows=self.settings.max_rows or len(self.examples),
+            max_rows=self.settings.max_rows or len(lengths),
             batches_per_step=self.batches_per_step,
             num_replicas=self.strategy.num_replicas_in_sync,
             seed=self.seed,
             epoch=epoch,
         )
 
-    def tokens(self, batches: list[np.ndarray]) -> int:
-        """Real tokens (of a pretrained encoder: pieces) in such batches."""
-        return int(sum(self.examples.lengths[rows].sum() for rows in batches))
+    def tokens(self, batches: list[np.ndarray], epoch: int) -> int:
+        """Real tokens in such batches: pieces where there are such, of pairs the
+        target's."""
+        lengths = self.examples(epoch).lengths
+        lengths = lengths if lengths.ndim == 1 else lengths[:, -1]
+        return int(sum(lengths[rows].sum() for rows in batches))
 
     def stream(self, plan: list[np.ndarray], epoch: int, first: int):
         """A distributed dataset of the planned batches from number `first` on."""
@@ -62,6 +74,8 @@ class Feed:
                 context.input_pipeline_id,
                 context.num_input_pipelines,
             )
-            return batching.dataset(self.task, self.examples, plan, True, seed, numbers)
+            return batching.dataset(
+                self.task, self.examples(epoch), plan, True, seed, numbers
+            )
 
         return self.strategy.distribute_datasets_from_function(make)

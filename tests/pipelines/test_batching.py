@@ -117,3 +117,40 @@ def test_a_stream_continued_equals_the_rest_of_a_whole_one():
     for (seed, rows), (other_seed, other_rows) in zip(whole[5:], rest, strict=True):
         np.testing.assert_array_equal(seed, other_seed)
         np.testing.assert_array_equal(rows, other_rows)
+
+
+# === Pairs: a length on each of two sides ===
+
+RANDOM = np.random.default_rng(2)
+SOURCES = RANDOM.integers(1, 40, 3000)
+PAIRS = np.stack(
+    [SOURCES, np.maximum(SOURCES + RANDOM.integers(-4, 7, 3000), 1)], axis=1
+)
+
+
+def test_pairs_keep_to_the_budget_on_either_side():
+    batches = plan(PAIRS, batch_tokens=800)
+    assert sorted(np.concatenate(batches)) == list(range(len(PAIRS)))
+    for rows in batches:
+        assert len(rows) * PAIRS[rows].max() <= 800
+
+
+def test_pairs_pad_little_on_both_sides():
+    padding = batching.padding_share(plan(PAIRS, batch_tokens=800), PAIRS)
+    by_chance = np.array_split(RANDOM.permutation(3000), 120)
+    padded = sum(len(rows) * PAIRS[rows].max(axis=0).sum() for rows in by_chance)
+    assert padding < 0.1
+    assert 1 - PAIRS.sum() / padded > 0.4
+
+
+def test_padding_of_pairs_counts_both_sides():
+    lengths = np.array([[1, 4], [3, 4]])
+    padding = batching.padding_share([np.array([0, 1])], lengths)
+    assert padding == pytest.approx(1 - 12 / 14)
+
+
+def test_pairs_meet_others_at_each_epoch():
+    def groups(epoch):
+        return {tuple(sorted(rows)) for rows in plan(PAIRS, epoch=epoch)}
+
+    assert len(groups(0) & groups(1)) < 0.2 * len(groups(0))
