@@ -124,17 +124,57 @@ class MultiHeadAttention(keras.layers.Layer):
         `keys` and `values` are those of `keys_and_values`; `visible` is bool and is
         broadcast to the weights, and without it all is visible.
         """
-        queries = self._turn(self._heads(self.query_dense(query)))
-        queries = self._by_head(queries) * self.head_units**-0.5  # (B, H, T, K)
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # (B, H, T, S)
-        weights = normalize(scores, visible, self.normalizer, length_bias=True)
-        # The dropout layer also casts them to the compute dtype.
-        dropped = self.dropout_layer(weights, training=training)
-        heads = ops.transpose(ops.matmul(dropped, values), (0, 2, 1, 3))  # (B, T, H, K)
+        queries = self._by_head(self._turn(self._heads(self.query_dense(query))))
+        heads, weights = self._look(queries, keys, values, visible, training)
         joined = ops.reshape(
             heads, (*ops.shape(heads)[:2], self.num_heads * self.head_units)
         )  # (B, T, H*K)
         return self.output_dense(joined), weights
+
+    def _look(self, queries, keys, values, visible=None, training=False):
+        """Heads `(B, T, H, K)` and weights `(B, H, T, S)` of `(B, H, T, K)` queries."""
+        queries = queries * self.head_units**-0.5
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # (B, H, T, S)
+        weights = normalize(scores, visible, self.normalizer, length_bias=True)
+        # The dropout layer also casts them to the compute dtype.
+        dropped = self.dropout_layer(weights, training=training)
+        return ops.transpose(ops.matmul(dropped, values), (0, 2, 1, 3)), weights
+
+    # === One step of a decoder ===
+
+    def append(self, step, keys, values):
+        """Keys and values `(N, H, S+1, K)`: those of the `(N, D)` step S come last.
+
+        `keys` and `values` `(N, H, S, K)` are those of the steps 0 to S-1.
+        """
+        key = self._heads(self.key_dense(step)[:, None])  # (N, 1, H, K)
+        key = self._turn(key, ops.shape(keys)[2])
+        value = self._heads(self.value_dense(step)[:, None])  # (N, 1, H, K)
+        return (
+            ops.concatenate([keys, self._by_head(key)], axis=2),
+            ops.concatenate([values, self._by_head(value)], axis=2),
+        )
+
+    def attend_step(self, query, keys, values, visible=None, position=0):
+        """Output `(N, D)` and weights `(B, H, Q, S)` of `(N, D)` query of one step.
+
+        The same as `attend` with Q = N/B queries in each row, all at one position: row
+        n belongs to row n // Q of keys and values, which need no copies for it.
+        """
+        number, rows = ops.shape(query)[0], ops.shape(keys)[0]
+        # -1 would not tell the number of queries where there is no row.
+        each = number // ops.maximum(rows, 1)
+        queries = self._heads(self.query_dense(query)[:, None])  # (N, 1, H, K)
+        queries = self._turn(queries, position)
+        sizes = (rows, each, self.num_heads, self.head_units)
+        queries = self._by_head(ops.reshape(queries, sizes))  # (B, H, Q, K)
+        heads, weights = self._look(queries, keys, values, visible)
+        joined = ops.reshape(
+            heads, (number, self.num_heads * self.head_units)
+        )  # (N, H*K)
+        return self.output_dense(joined), weights
+
+    # === Heads ===
 
     def _heads(self, projected):
         sizes = ops.shape(projected)[:2]
@@ -142,11 +182,16 @@ class MultiHeadAttention(keras.layers.Layer):
             projected, (*sizes, self.num_heads, self.head_units)
         )  # (B, T, H, K)
 
-    def _turn(self, heads):
-        return heads if self.rotation is None else self.rotation(heads)
+    def _turn(self, heads, start=0):
+        """Turn `(B, T, H, K)` heads by their positions, from `start` on, if rotary."""
+        if self.rotation is None:
+            return heads
+        return self.rotation(heads, start_index=start)
 
     def _by_head(self, heads):
         return ops.transpose(heads, (0, 2, 1, 3))  # (B, H, T, K)
+
+    # === Keras ===
 
     def compute_mask(self, query, query_mask=None):
         return [query_mask, None] if self.return_weights else query_mask

@@ -13,8 +13,10 @@ from seqloom.layers.embedding import unit_length
 class SinusoidalPosition(keras.layers.Layer):
     """Add waves of many lengths to the steps of a sequence, of any length.
 
-        output[b, t, 2i]     = sequence[b, t, 2i]     + sin(t / 10000^(2i / D))
-        output[b, t, 2i + 1] = sequence[b, t, 2i + 1] + cos(t / 10000^(2i / D))
+        output[b, t, 2i]     = sequence[b, t, 2i]     + sin(p / 10000^(2i / D))
+        output[b, t, 2i + 1] = sequence[b, t, 2i + 1] + cos(p / 10000^(2i / D))
+
+    at the position p = start + t.
 
     A wave's features have a variance of 1/2: let the sequence's be as large, or the
     positions drown it. Vectors of unit length need the factor sqrt(D) before.
@@ -23,6 +25,8 @@ class SinusoidalPosition(keras.layers.Layer):
 
     Call arguments:
         sequence: `(B, T, D)`.
+        start: Position of the first step, for a sequence that comes in parts. An
+            integer, or `()` integers in a graph.
 
     Returns:
         `(B, T, D)`.
@@ -33,9 +37,9 @@ class SinusoidalPosition(keras.layers.Layer):
     (the factor) and 3.5.
     """
 
-    def call(self, sequence):
+    def call(self, sequence, start=0):
         _, steps, features = ops.shape(sequence)
-        waves = sinusoids(steps, features)  # (T, D)
+        waves = sinusoids(steps, features, start)  # (T, D)
         return sequence + ops.cast(waves, sequence.dtype)
 
     def compute_mask(self, sequence, mask=None):
@@ -45,11 +49,11 @@ class SinusoidalPosition(keras.layers.Layer):
         return tuple(sequence_shape)
 
 
-def sinusoids(num_steps, features):
+def sinusoids(num_steps, features, start=0):
     """Waves `(T, D)` float32: 16 bits cannot tell distant positions apart."""
     column = np.arange(features)
     rates = 10000.0 ** (-2 * (column // 2) / features)
-    steps = ops.arange(num_steps, dtype="float32")
+    steps = ops.arange(num_steps, dtype="float32") + ops.cast(start, "float32")
     angles = steps[:, None] * rates.astype("float32")  # (T, D)
     return ops.where(column % 2 == 0, ops.sin(angles), ops.cos(angles))
 
@@ -58,7 +62,7 @@ def sinusoids(num_steps, features):
 class LearnedPosition(keras.layers.Layer):
     """Add a learned vector to each step, one for every position.
 
-        output[b, t] = sequence[b, t] + table[t]
+        output[b, t] = sequence[b, t] + table[start + t]
 
     Shapes: B batch, T steps, D features, M max_length.
 
@@ -68,7 +72,9 @@ class LearnedPosition(keras.layers.Layer):
             average, as those of `TokenEmbedding`.
 
     Call arguments:
-        sequence: `(B, T, D)`, T <= M.
+        sequence: `(B, T, D)`, start + T <= M.
+        start: Position of the first step, for a sequence that comes in parts. An
+            integer, or `()` integers in a graph.
 
     Returns:
         `(B, T, D)`.
@@ -95,10 +101,10 @@ class LearnedPosition(keras.layers.Layer):
             name="table",
         )
 
-    def call(self, sequence):
-        steps = ops.shape(sequence)[1]
-        self._check_length(steps)
-        return sequence + ops.convert_to_tensor(self.table)[:steps]
+    def call(self, sequence, start=0):
+        end = start + ops.shape(sequence)[1]
+        self._check_length(end)
+        return sequence + ops.convert_to_tensor(self.table)[start:end]
 
     def _check_length(self, steps):
         """Check the number of steps: int, None for unknown, or a tensor in a graph."""

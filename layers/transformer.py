@@ -70,7 +70,7 @@ class TransformerEncoder(keras.layers.Layer):
         self.max_length = max_length
         self.return_weights = return_weights
         self.position = position
-        self.position_layer = self._position_layer()
+        self.position_layer = position_layer(self, position, max_length)
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.layers = [
             TransformerEncoderLayer(
@@ -91,28 +91,6 @@ class TransformerEncoder(keras.layers.Layer):
             layer_norm(self.dtype_policy, "final_norm") if norm == "pre" else None
         )
 
-    def _position_layer(self):
-        check_choice(self, "position", self.position, POSITIONS)
-        if self.position == "learned":
-            if self.max_length is None:
-                raise ValueError(
-                    "TransformerEncoder with position='learned' needs max_length, the "
-                    "longest sequence there can be. Set it, for example to 256, or "
-                    "choose sinusoidal or rotary positions, which need none."
-                )
-            return LearnedPosition(
-                self.max_length, dtype=self.dtype_policy, name="position"
-            )
-        if self.max_length is not None:
-            raise ValueError(
-                f"TransformerEncoder with position={self.position!r} has no "
-                f"max_length, got max_length={self.max_length!r}. Leave it out, or "
-                "choose position='learned'."
-            )
-        if self.position == "sinusoidal":
-            return SinusoidalPosition(dtype=self.dtype_policy, name="position")
-        return None
-
     def build(self, sequence_shape):
         if self.position_layer is not None:
             self.position_layer.build(sequence_shape)
@@ -122,6 +100,16 @@ class TransformerEncoder(keras.layers.Layer):
             self.final_norm.build(sequence_shape)
 
     def call(self, sequence, mask=None, training=None):
+        x, weights = self._read(sequence, mask, training)
+        if not self.return_weights:
+            return x
+        return x, ops.stack(weights, axis=1)  # (B, L, H, T, T)
+
+    def attention_weights(self, sequence, mask=None):
+        """The weights `(B, L, H, T, T)` float32 of every layer and head."""
+        return ops.stack(self._read(sequence, mask, False)[1], axis=1)
+
+    def _read(self, sequence, mask, training):
         x = sequence if self.position_layer is None else self.position_layer(sequence)
         x = self.dropout_layer(x, training=training)
         collected = []
@@ -130,9 +118,7 @@ class TransformerEncoder(keras.layers.Layer):
             collected.append(weights)
         if self.final_norm is not None:
             x = apply_mask(self.final_norm(x), mask)
-        if not self.return_weights:
-            return x
-        return x, ops.stack(collected, axis=1)  # (B, L, H, T, T)
+        return x, collected
 
     def compute_mask(self, sequence, mask=None):
         return [mask, None] if self.return_weights else mask
@@ -175,3 +161,25 @@ class TransformerEncoder(keras.layers.Layer):
             "max_length": self.max_length,
             "return_weights": self.return_weights,
         }
+
+
+def position_layer(stack, position, max_length):
+    """The layer that adds positions to the input of a stack; None if nothing does."""
+    check_choice(stack, "position", position, POSITIONS)
+    name = type(stack).__name__
+    if position == "learned":
+        if max_length is None:
+            raise ValueError(
+                f"{name} with position='learned' needs max_length, the longest "
+                "sequence there can be. Set it, for example to 256, or choose "
+                "sinusoidal or rotary positions, which need none."
+            )
+        return LearnedPosition(max_length, dtype=stack.dtype_policy, name="position")
+    if max_length is not None:
+        raise ValueError(
+            f"{name} with position={position!r} has no max_length, got "
+            f"max_length={max_length!r}. Leave it out, or choose position='learned'."
+        )
+    if position == "sinusoidal":
+        return SinusoidalPosition(dtype=stack.dtype_policy, name="position")
+    return None

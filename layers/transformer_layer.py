@@ -84,7 +84,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
 
     def build(self, sequence_shape):
         features = sequence_shape[-1]
-        self._check_features(features)
+        check_heads(self, features)
         self.attention = MultiHeadAttention(
             self.num_heads,
             features // self.num_heads,
@@ -102,17 +102,6 @@ class TransformerEncoderLayer(keras.layers.Layer):
             self.feed_forward_norm,
         ):
             layer.build(sequence_shape)
-
-    def _check_features(self, features):
-        # Rotary positions turn pairs of a head's features.
-        multiple = self.num_heads * (2 if self.rotary else 1)
-        if features % multiple:
-            raise ValueError(
-                f"TransformerEncoderLayer with num_heads={self.num_heads} and "
-                f"rotary={self.rotary} needs features in a multiple of {multiple}, got "
-                f"{features}. Make the sequence {-features % multiple + features} "
-                "wide, or choose another number of heads."
-            )
 
     def call(self, sequence, mask=None, training=None):
         x = apply_mask(sequence, mask)
@@ -163,3 +152,16 @@ def layer_norm(dtype_policy, name):
     return keras.layers.LayerNormalization(
         epsilon=EPSILON, dtype=dtype_policy, name=name
     )
+
+
+def check_heads(layer, features, what="sequence"):
+    """Raise ValueError unless the heads of a layer can share the features of `what`."""
+    # Rotary positions turn pairs of a head's features.
+    multiple = layer.num_heads * (2 if layer.rotary else 1)
+    if features % multiple:
+        raise ValueError(
+            f"{type(layer).__name__} with num_heads={layer.num_heads} and "
+            f"rotary={layer.rotary} needs features in a multiple of {multiple}, got "
+            f"{features}. Make the {what} {-features % multiple + features} "
+            "wide, or choose another number of heads."
+        )

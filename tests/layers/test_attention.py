@@ -86,6 +86,27 @@ def test_values_are_the_keys_unless_others_are_given():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
+def test_keys_can_be_kept(score, normalizer):
+    """What a decoder does that asks with one query after the other."""
+    layer = attention(score, 3, 3, 2, normalizer=normalizer)
+    query, value, key = (
+        normal(4, 5, 3),
+        normal(4, 4, 2, seed=1),
+        normal(4, 4, 3, seed=2),
+    )
+    context, weights = layer(query, value, key, value_mask=MASK)
+    keys = layer.keys(key)
+    for step in range(5):
+        one, its = layer.attend(query[:, [step]], keys, value, MASK[:, None])
+        np.testing.assert_allclose(one[:, 0], context[:, step], atol=1e-5)
+        np.testing.assert_allclose(its[:, 0], weights[:, step], atol=1e-6)
+    one, its = layer.attend(query, keys, value)  # without a mask all is visible
+    for got, want in zip((one, its), layer(query, value, key), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
 # === The textbook's example ===
 
 WORDS = {"money": (2, 0), "river": (0, 2), "bank": (1, 1)}

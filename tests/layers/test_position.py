@@ -41,6 +41,17 @@ def test_learned_vectors_are_added():
 
 
 @pytest.mark.parametrize("layer", [SinusoidalPosition(), LearnedPosition(5)])
+def test_a_sequence_may_come_in_parts(layer):
+    whole = layer(X)
+    parts = [layer(X[:, :2]), layer(X[:, 2:4], start=2), layer(X[:, 4:], start=4)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-6)
+    traced = tf.function(lambda x, start: layer(x, start=start))
+    for start in (0, 3):
+        part = traced(X[:, start : start + 2], tf.constant(start))
+        np.testing.assert_allclose(part, whole[:, start : start + 2], atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [SinusoidalPosition(), LearnedPosition(5)])
 def test_keeps_the_mask(layer):
     token_ids = np.array([[3, 1, 0], [2, 0, 0]])
     output = layer(TokenEmbedding(4, 6)(token_ids))
@@ -59,6 +70,8 @@ def test_too_long_a_sequence_is_an_error_that_says_what_to_do():
     with pytest.raises(ValueError, match=message):
         layer(X)
     with pytest.raises(ValueError, match=message):
+        layer(X[:, 4:], start=4)
+    with pytest.raises(ValueError, match=message):
         layer(keras.Input((5, 6)))
     layer(keras.Input((None, 6)))
 
@@ -70,6 +83,9 @@ def test_too_long_a_sequence_is_an_error_in_a_graph_of_any_length():
     np.testing.assert_array_equal(traced(X[:, :4]), layer(X[:, :4]))
     with pytest.raises(tf.errors.InvalidArgumentError, match=ADVICE):
         traced(X)
+    later = tf.function(lambda x, start: layer(x, start=start))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=ADVICE):
+        later(X[:, :1], tf.constant(4))  # else nothing would be added
     one = LearnedPosition(1)  # whose table would be broadcast to any length
     traced = tf.function(lambda x: one(x), input_signature=specs)
     with pytest.raises(tf.errors.InvalidArgumentError, match=ADVICE):

@@ -116,6 +116,15 @@ def test_stack_is_positions_then_layers_then_norm(norm, position):
     assert weights.shape == (4, 2, 2, 5, 5)
 
 
+@pytest.mark.parametrize("mask", [None, MASK], ids=["full", "padded"])
+def test_weights_can_be_asked_for_afterwards(mask):
+    x = sequences()
+    _, weights = encoder(return_weights=True)(x, mask=mask)
+    later = encoder(dropout=0.5).attention_weights(x, mask)
+    assert later.dtype == "float32"
+    np.testing.assert_array_equal(later, weights)
+
+
 def test_order_matters_only_with_positions():
     for position in POSITIONS:
         layer = encoder(position=position)
