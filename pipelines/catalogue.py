@@ -58,6 +58,40 @@ def _classification(config: Config, spans: bool) -> "Task":
     return ClassificationTask(config.task, **texts, preset=preset, model=settings)
 
 
+def _translation(config: Config, spans: bool) -> "Task":
+    from seqloom.tasks.translation import Search, TranslationTask
+
+    settings = config.model.model_dump()
+    search = {
+        name: settings.pop(name)
+        for name in (
+            "beam",
+            "length_penalty",
+            "coverage_penalty",
+            "max_ratio",
+            "max_extra",
+        )
+    }
+    texts = {
+        name: settings.pop(name)
+        for name in (
+            "tokenizer",
+            "vocabulary_size",
+            "joint",
+            "sampling",
+            "max_length",
+            "label_smoothing",
+        )
+    }
+    return TranslationTask(
+        config.task,
+        **texts,
+        seed=config.seed,
+        search=Search(**search),
+        model=settings,
+    )
+
+
 def _preset(settings: dict[str, Any]) -> "Callable[[], Pretrained] | None":
     """Take what concerns a pretrained encoder out of `settings`."""
     name, frozen, lora_rank = (
@@ -87,4 +121,5 @@ TASKS: dict[str, Callable[[Config, bool], "Task"]] = {
     "ner": _tagging,
     "pos": _tagging,
     "sentiment": _classification,
+    "translation": _translation,
 }

@@ -82,6 +82,21 @@ class Checkpoints:
             )
         return None
 
+    def mean(self, group: str, count: int) -> list[np.ndarray]:
+        """The mean of each variable of a group over the newest intact checkpoints.
+
+        Args:
+            count: How many checkpoints there may be at the most.
+        """
+        intact = [path for path in self.paths() if _inspect(path)[1] is not None]
+        sums: list[np.ndarray] = []
+        for path in intact[-count:]:
+            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+                names = sorted(n for n in arrays.files if n.startswith(f"{group}/"))
+                values = [arrays[name].astype(np.float64) for name in names]
+            sums = [a + b for a, b in zip(sums, values)] if sums else values
+        return [total / len(intact[-count:]) for total in sums]
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
             f"{group}/{index:04d}": keras.ops.convert_to_numpy(variable)

@@ -1,15 +1,15 @@
 """Every setting there is: its type, its bounds, its default and what it is for.
 
 The sections mirror the YAML files in `configs/`; those that differ from task to task
-are in `config_data.py` and `config_models.py`. A config is frozen: the pipelines read
-it and hand plain arguments to the tasks, which never see it. How values are found in
-files and on the command line is `settings.py`; how a wrong one is explained is
-`config_check.py`.
+are in `config_data.py`, `config_pairs.py` and `config_models.py`. A config is frozen:
+the pipelines read it and hand plain arguments to the tasks, which never see it. How
+values are found in files and on the command line is `settings.py`; how a wrong one is
+explained is `config_check.py`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqloom.pipelines.config_data import DataConfig, TextDataConfig
 from seqloom.pipelines.config_fields import (
@@ -23,7 +23,9 @@ from seqloom.pipelines.config_fields import (
 from seqloom.pipelines.config_models import (
     ClassificationModelConfig,
     TaggingModelConfig,
+    TranslationModelConfig,
 )
+from seqloom.pipelines.config_pairs import PairDataConfig
 
 __all__ = [
     "DATA",
@@ -31,11 +33,13 @@ __all__ = [
     "ClassificationModelConfig",
     "Config",
     "DataConfig",
+    "PairDataConfig",
     "Section",
     "TaggingModelConfig",
     "TextDataConfig",
     "TrackingConfig",
     "TrainingConfig",
+    "TranslationModelConfig",
     "sections",
 ]
 
@@ -122,6 +126,23 @@ class TrainingConfig(Section):
         None, description="save every so many steps, besides every epoch"
     )
     keep_checkpoints: Count = Field(2, description="how many of the newest are kept")
+    average_checkpoints: Count | None = Field(
+        None,
+        description="at the end, try the mean of the weights of so many of the newest",
+    )
+    start_from: Name | None = Field(
+        None, description="a run whose vocabulary and weights are learned on from"
+    )
+
+    @model_validator(mode="after")
+    def _averaged_checkpoints_are_kept(self) -> Self:
+        if (self.average_checkpoints or 0) > self.keep_checkpoints:
+            raise ValueError(
+                f"training.average_checkpoints={self.average_checkpoints} but only "
+                f"training.keep_checkpoints={self.keep_checkpoints} are kept. Keep as "
+                "many"
+            )
+        return self
 
 
 class TrackingConfig(Section):
@@ -146,12 +167,12 @@ class Config(Section):
     Which sections stand under `data` and `model` goes by the task: see `sections`.
     """
 
-    task: Name = Field(description="what is learned: ner, pos, sentiment")
+    task: Name = Field(description="what is learned: ner, pos, sentiment, translation")
     name: Name = Field("custom", description="the config's name; finds its runs again")
     seed: CountOrZero = Field(1, description="seed of weights, dropout and data order")
     runs_dir: Name = Field("runs", description="the folder that holds all runs")
-    data: DataConfig | TextDataConfig
-    model: TaggingModelConfig | ClassificationModelConfig
+    data: DataConfig | TextDataConfig | PairDataConfig
+    model: TaggingModelConfig | ClassificationModelConfig | TranslationModelConfig
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
 
@@ -162,11 +183,13 @@ DATA: dict[str, type[Section]] = {
     "ner": DataConfig,
     "pos": DataConfig,
     "sentiment": TextDataConfig,
+    "translation": PairDataConfig,
 }
 MODELS: dict[str, type[Section]] = {
     "ner": TaggingModelConfig,
     "pos": TaggingModelConfig,
     "sentiment": ClassificationModelConfig,
+    "translation": TranslationModelConfig,
 }
 
 

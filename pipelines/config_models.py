@@ -8,6 +8,7 @@ from seqloom.pipelines.config_fields import (
     Count,
     CountOrZero,
     Name,
+    Positive,
     PositiveOrZero,
     Section,
     Share,
@@ -148,4 +149,82 @@ class ClassificationModelConfig(Section):
         None,
         description="train only updates of this rank to the pretrained encoder; null: "
         "all of it",
+    )
+
+
+class TranslationModelConfig(Section):
+    """The translator: pieces of both sides, encoder, decoder, and how it searches."""
+
+    tokenizer: Literal["unigram", "bpe"] = Field(
+        "unigram", description="what sentences are cut into; learned from training"
+    )
+    vocabulary_size: Count = Field(
+        8000, description="different pieces there are at the most; joint: of both sides"
+    )
+    joint: bool = Field(True, description="both sides share their pieces and embedding")
+    sampling: PositiveOrZero = Field(
+        0.0,
+        description="strength of other pieces at each epoch; 0: always the best ones",
+    )
+    max_length: Count = Field(
+        256,
+        description="pieces of a sentence that are read; the rest is cut off, and "
+        "counted",
+    )
+    kind: Literal["recurrent", "transformer"] = Field(
+        "transformer", description="what encoder and decoder are made of"
+    )
+    units: Count = Field(256, description="width of encoder and decoder")
+    embedding_units: Count | None = Field(
+        None, description="width of a piece's embedding; null: as wide as units"
+    )
+    num_layers: Count = Field(3, description="layers of encoder and decoder each")
+    cell: Literal["lstm", "gru", "simple"] = Field(
+        "gru", description="recurrent: the cell"
+    )
+    bidirectional: bool = Field(
+        True, description="recurrent: the encoder reads both ways"
+    )
+    attention: Literal["none", "first_layer", "input_feeding"] = Field(
+        "first_layer",
+        description="recurrent: where the decoder looks at the source; none: it knows "
+        "the encoder's last state only",
+    )
+    score: Literal["dot", "scaled_dot", "general", "additive"] = Field(
+        "additive", description="recurrent: how a query is compared with the source"
+    )
+    normalizer: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="how the scores of attention become weights"
+    )
+    num_heads: Count = Field(4, description="transformer: attention heads of a layer")
+    feed_forward_units: Count = Field(
+        1024, description="transformer: width inside the feed-forward network"
+    )
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="transformer: normalize before or after each sublayer"
+    )
+    position: Literal["sinusoidal", "learned", "rotary", "none"] = Field(
+        "sinusoidal", description="transformer: how it knows the order of the pieces"
+    )
+    tied: bool = Field(
+        True, description="score the next piece by the embeddings of the target side"
+    )
+    dropout: Share = Field(0.1, description="share of features dropped in training")
+    label_smoothing: Share = Field(
+        0.1, description="probability spread over all pieces in the training targets"
+    )
+    beam: Count = Field(
+        5, description="hypotheses followed in translating; validation follows one"
+    )
+    length_penalty: float = Field(
+        1.0, description="above 0, longer translations are liked more"
+    )
+    coverage_penalty: PositiveOrZero = Field(
+        0.0, description="above 0, leaving source pieces without attention costs"
+    )
+    max_ratio: Positive = Field(
+        2.0, description="longest translation, in pieces for each one of the source"
+    )
+    max_extra: CountOrZero = Field(
+        10, description="pieces that a translation may have besides"
     )

@@ -1,6 +1,7 @@
 """Running a model over a split: outputs in the order of the records, and the loss."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import tensorflow as tf
 
@@ -26,14 +27,17 @@ class Evaluator:
         examples = task.examples(records)
         self.plan = batching.plan_evaluation(examples.lengths, BATCH_TOKENS, MAX_ROWS)
         self.batches = batching.dataset(task, examples, self.plan, training=False)
-        self._run = tf.function(self._run_batch, reduce_retracing=True)
+        self._run = {
+            quick: tf.function(partial(self._run_batch, quick), reduce_retracing=True)
+            for quick in (False, True)
+        }
 
-    def predict(self) -> tuple[list[dict], float]:
+    def predict(self, quick: bool = False) -> tuple[list[dict], float]:
         """A row of predictions for every record, in their order, and the mean loss."""
         outputs: list = [None] * len(self.records)
         total = weight = 0.0
         for numbers, batch in zip(self.plan, self.batches, strict=True):
-            predicted, loss, count = self._run(batch)
+            predicted, loss, count = self._run[quick](batch)
             total, weight = total + float(loss), weight + float(count)
             for number, *values in zip(
                 numbers, *(tensor.numpy() for tensor in predicted), strict=True
@@ -43,10 +47,10 @@ class Evaluator:
 
     def measure(self) -> dict[str, float]:
         """Validation metrics of the model as it is."""
-        rows, loss = self.predict()
+        rows, loss = self.predict(quick=True)
         return {**self.task.evaluate(rows, quick=True).values, "loss": loss}
 
-    def _run_batch(self, batch):
+    def _run_batch(self, quick, batch):
         outputs = self.model(batch[0], training=False)
         loss, weight = self.task.loss(self.model, batch, outputs)
-        return self.task.predict(self.model, batch, outputs), loss, weight
+        return self.task.predict(self.model, batch, outputs, quick), loss, weight

@@ -1,8 +1,10 @@
 """A trained run, back in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,6 +15,8 @@ from seqloom.pipelines.mlflow_model import prediction_rows
 from seqloom.pipelines.run import Run
 from seqloom.pipelines.settings import read_resolved
 from seqloom.tasks.task import Task
+
+SAMPLED_AT_ONCE = 64
 
 
 class Trained:
@@ -32,25 +36,63 @@ class Trained:
         self.model = model
         self._module = task.serving_module(model)
 
-    def predict(self, texts: Sequence[str], batch_size: int = 256) -> list[dict]:
+    def predict(
+        self, texts: Sequence[str], batch_size: int = 256, **options: Any
+    ) -> list[dict]:
         """Answers to raw texts, in their order.
+
+        Args:
+            options: How to look for translations: those of `DecodingOptions`, such as
+                `beam=5, n_best=3`, or `sample=True, temperature=0.8, seed=3`; and
+                `attention=True` to get it, too. Other tasks have none.
 
         Returns:
             For tagging, a dict each: `text`, `tokens`, `tags`, `scores` and, for
             spans, `entities` with `text`, `type`, `start`, `end` (in characters) and
             `score`. For classification: `text`, `label`, `score`, `probabilities`,
-            `truncated`, and `words` with `text`, `start`, `end` and `weight`.
+            `truncated`, and `words` with `text`, `start`, `end` and `weight`. For
+            translation: `text`, `translation`, `score`, `truncated`; with an n_best
+            above 1 `translations` with `text` and `score`; with attention
+            `source_pieces`, `target_pieces`, and `attention` with a row of weights of
+            the former for each of the latter.
+
+        Raises:
+            UserError: An option does not exist, or makes no sense.
         """
         if isinstance(texts, str):
             raise TypeError(
                 "predict takes a list of texts, got one string: write "
                 f"predict([{texts[:40]!r}])."
             )
-        rows: list[dict] = []
-        for first in range(0, len(texts), batch_size):
-            part = list(texts[first : first + batch_size])
-            rows += prediction_rows(part, self._module.answers(part))
-        return rows
+        return list(self.stream(texts, batch_size, **options))
+
+    def stream(
+        self, texts: Iterable[str], batch_size: int = 256, **options: Any
+    ) -> Iterator[dict]:
+        """As `predict`, batch by batch: the texts are never held all at once."""
+        answer = self._answering(options)
+        if options.get("sample"):
+            # Then the place of a text among all alone tells what is drawn for it.
+            batch_size = SAMPLED_AT_ONCE
+        first, rest = 0, iter(texts)
+        while part := list(islice(rest, batch_size)):
+            yield from prediction_rows(part, answer(part, first))
+            first += len(part)
+
+    def _answering(self, options: dict) -> Callable[[list[str], int], Mapping]:
+        """The function from texts, and the place of the first, to outputs."""
+        if not options:
+            return lambda part, _: self._module.answers(part)
+        if not hasattr(self._module, "with_options"):
+            given = ", ".join(f"{name}={value}" for name, value in options.items())
+            raise UserError(
+                f"A run of {self.task.name} answers in one way only, got {given}. "
+                "Options are for translation: leave them out."
+            )
+        try:
+            return self._module.with_options(**options)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 def load(run_dir: str | Path) -> Trained:
@@ -72,9 +114,61 @@ def load(run_dir: str | Path) -> Trained:
     with _read(run.vocabulary_dir):
         task.load_vocabulary(run.vocabulary_dir)
     model = task.build_model()
+    load_weights(model, run)
+    return Trained(run, config, task, model)
+
+
+def load_weights(model: keras.Model, run: Run) -> None:
+    """Put the best weights of a run into a model of the same sizes."""
     with _read(run.weights_path):
         model.load_weights(run.weights_path)
-    return Trained(run, config, task, model)
+
+
+def first_weights(config: Config) -> Run | None:
+    """The run that training starts from, if `training.start_from` names one.
+
+    Raises:
+        UserError: It is no finished run of the same task and model.
+    """
+    if config.training.start_from is None:
+        return None
+    run = Run.open(config.training.start_from)
+    before = read_resolved(run.config_path).config
+    where = f"training.start_from={config.training.start_from}"
+    if before.task != config.task:
+        raise UserError(
+            f"{where} is a run of {before.task}, not of {config.task}. Name a run of "
+            f"{config.task}."
+        )
+    if not run.weights_path.exists():
+        raise UserError(
+            f"{where} has no trained weights yet. Let its training end: make train "
+            f"TASK={config.task} RESUME={run.folder}"
+        )
+    sizes, own = before.model.model_dump(), config.model.model_dump()
+    changed = [key for key in own if key not in _FREE and own[key] != sizes.get(key)]
+    if changed:
+        listed = ", ".join(f"model.{key}={sizes.get(key)}" for key in changed)
+        raise UserError(
+            f"{where} was trained with {listed}: its weights do not fit another model. "
+            "Give these settings."
+        )
+    return run
+
+
+# Settings of a model that its weights do not depend on.
+_FREE = (
+    "dropout",
+    "word_dropout",
+    "sampling",
+    "label_smoothing",
+    "class_weights",
+    "beam",
+    "length_penalty",
+    "coverage_penalty",
+    "max_ratio",
+    "max_extra",
+)
 
 
 @contextmanager

@@ -104,6 +104,8 @@ class Trainer:
                 calls.on_epoch_end(self.position.epoch, logs)
                 self._end_epoch(total_steps)
             calls.on_train_end()
+            if self.settings.average_checkpoints:
+                self._try_average(validate, self.settings.average_checkpoints)
         return self.position
 
     def load_best(self) -> None:
@@ -133,7 +135,7 @@ class Trainer:
             seconds = time.perf_counter() - started
             self._check_finite(report)
             done = plan[position.batch : position.batch + count * per_step]
-            tokens = self.feed.tokens(done)
+            tokens = self.feed.tokens(done, position.epoch)
             position.advance(report, per_step, seconds, tokens)
             self.log.steps(position, report, tokens / seconds, self._learning_rate)
             last = position.batch // per_step - 1
@@ -160,6 +162,32 @@ class Trainer:
         seconds = time.perf_counter() - self._started
         self.log.validation(position, metrics, improved, seconds)
         return {f"val_{name}": number for name, number in metrics.items()}
+
+    def _try_average(self, validate, count: int) -> None:
+        """Keep the mean of the last checkpoints' weights if it is better than all."""
+        group = "average" if self.average else "model"
+        values = self.checkpoints.mean(group, count)
+        if group == "model":  # without the states of random generators
+            own = {id(weight) for weight in self.model.trainable_variables}
+            pairs = zip(self.model.variables, values, strict=True)
+            values = [value for variable, value in pairs if id(variable) in own]
+        for weight, value in zip(self.model.trainable_variables, values, strict=True):
+            weight.assign(value)
+        metrics = validate()
+        value = self._monitored(metrics)
+        improved = self.position.would_improve(value, self.settings.monitor)
+        if improved and self._keep_weights():
+            step, epoch = self.position.step, self.position.epoch
+            self.position.best = {
+                "step": step,
+                "epoch": epoch,
+                "value": value,
+                "metrics": metrics,
+            }
+        self.progress.say(
+            f"The mean of the last {count} checkpoints has {self.settings.monitor} "
+            f"{value:.4f}: {'better than all, kept' if improved else 'not kept'}."
+        )
 
     def _end_epoch(self, total_steps: int) -> None:
         position, patience = self.position, self.settings.patience

@@ -60,7 +60,8 @@ class TrainingLog:
     ) -> None:
         """Note a validation, `seconds` after the training began."""
         values = {f"val_{name}": number for name, number in metrics.items()}
-        self.rows.append({"step": position.step, "epoch": position.epoch + 1, **values})
+        place = {"step": position.step, "epoch": position.epoch + 1}
+        self.rows.append({**place, "seconds": round(seconds, 1), **values})
         self.log({f"validation/{k}": v for k, v in metrics.items()}, position.step)
         shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in list(metrics)[:3])
         self.progress.say(

@@ -35,8 +35,9 @@ from seqloom.pipelines.strategy import (
     grow_gpu_memory,
     is_chief,
 )
-from seqloom.pipelines.trained import Trained, load
+from seqloom.pipelines.trained import Trained, first_weights, load, load_weights
 from seqloom.pipelines.training import Trainer
+from seqloom.pipelines.watching import Watching
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -67,9 +68,15 @@ def train(
     with _open_run(resolved, resume, chief) as run:
         splits = _load_data(config)
         task = build_task(config, spans=splits.scheme != "none")
-        task.fit_vocabulary(splits.train)
+        start = first_weights(config)
+        if start is None:
+            task.fit_vocabulary(splits.train)
+        else:
+            task.load_vocabulary(start.vocabulary_dir)
         with strategy.scope():
             model = _build_model(task)
+            if start is not None:
+                load_weights(model, start)
         console.print(f"Model     {model.count_params():,} parameters")
         console.print(f"Run       {run.folder}")
         with _tracked(config, run, resume is not None, chief) as tracker:
@@ -88,14 +95,22 @@ def train(
                 log_every_steps=config.tracking.log_every_steps,
                 progress=TrainingProgress(console),
             )
-            examples = task.examples(splits.train)
+            examples = task.examples(splits.train, training=True)
             if examples.num_truncated:
                 console.print(
                     f"Data      {examples.num_truncated} training {splits.unit} are "
                     "longer than model.max_length pieces: their ends are not read."
                 )
             validation = Evaluator(task, model, splits.dev)
-            position = trainer.fit(examples, validation.measure, callbacks)
+            watched = chief and config.tracking.enabled
+            validate = Watching(
+                validation.measure,
+                task.watch(model, splits.dev) if watched else None,
+                run.figures_dir / "validation",
+                tracker.log_figure,
+                lambda: trainer.position.step,
+            )
+            position = trainer.fit(examples, validate, callbacks)
             trainer.load_best()
             if chief:
                 run.add_metrics(
@@ -110,6 +125,7 @@ def train(
                         ),
                         "padding": round(trainer.feed.padding, 4),
                         "peak_memory_mb": _peak_memory_mb(),
+                        "parameters": model.count_params(),
                     },
                     validation=position.best["metrics"],
                 )

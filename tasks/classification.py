@@ -132,7 +132,9 @@ class ClassificationTask:
         """Pieces and words of `(B,)` texts; see `text_pieces.encode`."""
         return text_pieces.encode(self.tokens, texts, self.max_length)
 
-    def examples(self, records: Sequence[LabelledText]) -> Examples:
+    def examples(
+        self, records: Sequence[LabelledText], training: bool = False
+    ) -> Examples:
         known = {label: index for index, label in enumerate(self.labels)}
         label_ids = [
             known[record.label] if record.label in known else self._unknown(record)
@@ -209,7 +211,7 @@ class ClassificationTask:
 
     # === Evaluation ===
 
-    def predict(self, model, batch, outputs) -> tuple:
+    def predict(self, model, batch, outputs, quick: bool = False) -> tuple:
         """Probabilities of all labels, `(B, K)`."""
         return (tf.nn.softmax(outputs["logits"]),)
 
@@ -258,6 +260,9 @@ class ClassificationTask:
             ],
             "confident_mistakes": confident_mistakes(rows),
         }
+
+    def watch(self, model, records) -> None:
+        """Nothing to see before the end."""
 
     def look_inside(self, model, rows: Sequence[dict]) -> dict:
         """What the model attended to in some texts: a figure and an HTML page."""

@@ -12,23 +12,32 @@ CHUNK_TOKENS = 2048
 def map_sorted(
     rows: tf.RaggedTensor,
     function: Callable,
-    specs: Sequence[tuple[tf.DType, list, bool]],
+    specs: Sequence[tuple[tf.DType, list | None, bool]],
+    beside: Sequence = (),
+    chunk_tokens=None,
 ) -> list:
     """Apply a function to groups of rows of like length; results keep the rows' order.
 
     Args:
         rows: Ragged `(B, (T))` without an empty row.
-        function: (ragged rows of a group, their lengths) to a list of tensors, each
-            with an entry for every row, or for every token of all rows.
-        specs: dtype and shape of such an entry, and whether it is one of tokens.
+        function: (ragged rows of a group, their lengths, what stands beside them) to a
+            list of tensors, each with an entry for every row, or for every token of
+            all rows.
+        specs: dtype and shape of such an entry, and whether it is one of tokens. With
+            None for the shape it is a ragged tensor `(b, (n))` of rows of any width.
+        beside: More tensors with an entry for every row, ragged or not.
+        chunk_tokens: Padded tokens of a group, unless one row has more; by default
+            `CHUNK_TOKENS`.
 
     Returns:
-        The tensors of all rows: `(B, ...)`, or `(N, ...)` for all N tokens.
+        The tensors of all rows: `(B, ...)`, or `(N, ...)` for all N tokens, or ragged.
     """
     order = tf.argsort(rows.row_lengths(), direction="DESCENDING", stable=True)
     back = tf.argsort(order)
     ordered = tf.gather(rows, order)
-    results = _map_groups(ordered, function, specs)
+    beside = [tf.gather(part, order) for part in beside]
+    tokens = CHUNK_TOKENS if chunk_tokens is None else chunk_tokens
+    results = _map_groups(ordered, function, specs, beside, tf.cast(tokens, tf.int64))
     return [
         tf.gather(ordered.with_values(result), back).values
         if of_tokens
@@ -37,7 +46,7 @@ def map_sorted(
     ]
 
 
-def _map_groups(rows, function, specs):
+def _map_groups(rows, function, specs, beside, chunk_tokens):
     lengths = rows.row_lengths()
     number = rows.nrows()
 
@@ -45,16 +54,38 @@ def _map_groups(rows, function, specs):
         return start < number
 
     def one_group(start, group, *arrays):
-        end = start + tf.maximum(CHUNK_TOKENS // lengths[start], 1)
+        end = start + tf.maximum(chunk_tokens // lengths[start], 1)
         end = tf.minimum(end, number)
-        results = function(rows[start:end], lengths[start:end])
-        written = [a.write(group, r) for a, r in zip(arrays, results, strict=True)]
+        results = function(
+            rows[start:end], lengths[start:end], *(part[start:end] for part in beside)
+        )
+        flat = [part for result in results for part in _parts(result)]
+        written = [a.write(group, r) for a, r in zip(arrays, flat, strict=True)]
         return end, group + 1, *written
 
-    empty = [
-        tf.TensorArray(dtype, 0, True, infer_shape=False, element_shape=[None, *shape])
-        for dtype, shape, _ in specs
-    ]
     start = tf.zeros([], tf.int64)
-    _, _, *arrays = tf.while_loop(go_on, one_group, (start, 0, *empty))
-    return [array.concat() for array in arrays]
+    arrays = [array for spec in specs for array in _arrays(*spec)]
+    _, _, *arrays = tf.while_loop(go_on, one_group, (start, 0, *arrays))
+    joined = iter([array.concat() for array in arrays])
+    return [
+        next(joined)
+        if shape is not None
+        else tf.RaggedTensor.from_row_lengths(
+            next(joined), next(joined), validate=False
+        )
+        for _, shape, _ in specs
+    ]
+
+
+def _parts(result) -> list:
+    if isinstance(result, tf.RaggedTensor):
+        return [result.values, result.row_lengths()]
+    return [result]
+
+
+def _arrays(dtype, shape, _) -> list[tf.TensorArray]:
+    entries = [(dtype, shape)] if shape is not None else [(dtype, []), (tf.int64, [])]
+    return [
+        tf.TensorArray(kind, 0, True, infer_shape=False, element_shape=[None, *rest])
+        for kind, rest in entries
+    ]

@@ -123,7 +123,9 @@ class TaggingTask:
 
     # === Data ===
 
-    def examples(self, records: Sequence[TaggedSentence]) -> Examples:
+    def examples(
+        self, records: Sequence[TaggedSentence], training: bool = False
+    ) -> Examples:
         """Encode sentences: row ids into a table of words, and tag ids."""
         lengths = np.array([len(record.tokens) for record in records], np.int64)
         words, word_rows = np.unique(
@@ -236,7 +238,7 @@ class TaggingTask:
 
     # === Evaluation ===
 
-    def predict(self, model, batch, outputs) -> tuple:
+    def predict(self, model, batch, outputs, quick: bool = False) -> tuple:
         """What is predicted for a batch, as tensors with B rows each."""
         return self.decode(model, outputs, batch[0]["word_ids"] != 0)
 
@@ -309,6 +311,9 @@ class TaggingTask:
             ],
             "worst_errors": worst_errors(tokens, references, predictions, scores),
         }
+
+    def watch(self, model, records) -> None:
+        """Nothing to see before the end."""
 
     def look_inside(self, model, rows: Sequence[dict]) -> dict:
         """Nothing: taggers have no attention to show."""

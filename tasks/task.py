@@ -1,6 +1,6 @@
 """What the pipelines ask of a task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ class Task(Protocol):
 
     def build_model(self) -> keras.Model: ...
 
-    def examples(self, records: Sequence) -> Examples:
+    def examples(self, records: Sequence, training: bool = False) -> Examples:
         """Encode records once, before training."""
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
@@ -38,8 +38,13 @@ class Task(Protocol):
     def loss(self, model: keras.Model, batch: tuple, outputs) -> tuple:
         """In the graph: loss summed over the batch, and how many parts it sums."""
 
-    def predict(self, model: keras.Model, batch: tuple, outputs) -> tuple:
-        """In the graph: tensors of predictions, a row for each example."""
+    def predict(
+        self, model: keras.Model, batch: tuple, outputs, quick: bool = False
+    ) -> tuple:
+        """In the graph: tensors of predictions, a row for each example.
+
+        `quick` is that of `evaluate`: in validation a cheaper search may do.
+        """
 
     def predictions(self, records: Sequence, outputs: Sequence) -> list[dict]:
         """JSON-ready rows: input, reference, prediction, scores."""
@@ -52,6 +57,11 @@ class Task(Protocol):
 
     def tables(self, rows: Sequence[dict]) -> dict[str, list[dict]]:
         """Browsable tables by name."""
+
+    def watch(
+        self, model: keras.Model, records: Sequence
+    ) -> Callable[[], dict[str, Any]] | None:
+        """Draws figures of some validation records, again and again in training."""
 
     def look_inside(self, model: keras.Model, rows: Sequence[dict]) -> dict[str, Any]:
         """What the model saw in some examples: figures and HTML pages by name."""

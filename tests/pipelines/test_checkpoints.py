@@ -108,3 +108,16 @@ def test_a_checkpoint_of_another_model_names_the_difference(tmp_path):
     _, other = make(tmp_path, make_model(units=5))
     with pytest.raises(UserError, match=r"model/0000 is \(4, 3\) there and \(4, 5\)"):
         other.restore()
+
+
+def test_the_mean_is_that_of_the_newest_intact_ones(tmp_path):
+    model, checkpoints = make(tmp_path, keep=4)
+    kernel = model.variables[0]
+    for step, value in enumerate([100.0, 1.0, 2.0, 6.0]):
+        kernel.assign(np.full(kernel.shape, value))
+        checkpoints.save(step, {})
+    np.testing.assert_allclose(checkpoints.mean("model", 3)[0], 3.0)
+    np.testing.assert_allclose(checkpoints.mean("model", 9)[0], 109 / 4)
+    damaged = tmp_path / "checkpoint-00000003.npz"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    np.testing.assert_allclose(checkpoints.mean("model", 2)[0], 1.5)

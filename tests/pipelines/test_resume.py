@@ -39,7 +39,7 @@ SETTINGS = [
     "tracking.system_metrics=false",
     "tracking.log_every_steps=1",
 ]
-TIMING = ("tokens_per_second",)
+TIMING = ("tokens_per_second", "seconds")
 COMMAND = [sys.executable, "-m", "seqloom.pipelines.cli", "train", "ner"]
 
 

@@ -68,14 +68,15 @@ def test_shipped_config_begins_with_its_command_and_what_it_reached(task, name):
     assert any(line.startswith("# Reached: ") for line in lines[:12])
 
 
-@pytest.mark.parametrize("task", ["ner", "sentiment"])
+@pytest.mark.parametrize("task", ["ner", "sentiment", "translation"])
 def test_the_manual_shows_every_setting_and_its_default(task):
     """configs/ner.yaml: `key: value` is a choice, `#key: value` shows a default."""
     text = shipped_file(f"configs/{task}.yaml")
     shown = re.sub(r"^( *)#(?=[a-z_]+: )", r"\1", text, flags=re.MULTILINE)
     chosen = read_leaves(text, "manual")
     everything = read_leaves(shown, "manual")
-    values = {"task": task, "data.corpus": "synthetic"}
+    corpus = "copy" if task == "translation" else "synthetic"
+    values = {"task": task, "data.corpus": corpus}
     defaults = leaves_of(build(task, values, {}))
     assert set(everything) == set(defaults) - {"name"}
     for key in set(everything) - set(chosen):
@@ -153,7 +154,7 @@ def test_unknown_base(write):
 
 def test_unknown_task_and_config():
     assert mistake("nre") == (
-        "Unknown task 'nre'. Did you mean 'ner'? The tasks are: ner, pos, sentiment."
+        "Unknown task 'nre'. Did you mean 'ner'? The tasks are: ner, pos, sentiment, translation."
     )
     message = mistake("ner", "wnut")
     assert "Unknown config 'wnut' for ner. Did you mean 'wnut17'?" in message

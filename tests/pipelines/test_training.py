@@ -473,6 +473,28 @@ def test_killed_before_the_first_checkpoint_it_begins_again(tmp_path):
     assert toy.history() == whole.history()
 
 
+# === The mean of checkpoints ===
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+@pytest.mark.parametrize("better", [True, False])
+def test_the_mean_of_the_last_checkpoints_is_kept_if_it_is_better(
+    tmp_path, better, ema
+):
+    toy = ToyTraining(
+        tmp_path / "run", epochs=4, keep_checkpoints=3, average_checkpoints=3, ema=ema
+    )
+    losses = [5.0, 4.0, 3.0, 2.0, 1.0 if better else 2.5]
+    toy.fit(scripted=[{"loss": loss} for loss in losses])
+    toy.trainer.load_best()
+    *_, first, second, third, mean = toy.validated
+    for weight, *three in zip(mean, first, second, third, strict=True):
+        np.testing.assert_allclose(weight, np.mean(three, axis=0), atol=1e-6)
+    for weight, kept in zip(toy.weights(), mean if better else third, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+    assert ("better than all, kept" if better else "not kept") in toy.said
+
+
 # === The tagger: precision and compilation ===
 
 

@@ -38,6 +38,15 @@ TINY_CLASSIFIER = (
     "model.num_heads=2",
     "model.feed_forward_units=12",
 )
+TINY_TRANSLATOR = (
+    "model.vocabulary_size=400",
+    "model.units=8",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "model.feed_forward_units=12",
+    "model.max_ratio=1",
+    "model.max_extra=2",
+)
 # What a finished run holds.
 CONTENTS = (
     "config.yaml",
@@ -77,13 +86,15 @@ def resolve_shrunk(config: str, runs_dir: Path, preset: Path):
     settings = [*SHRUNK, f"runs_dir={runs_dir}"]
     if task == "sentiment":
         settings += TINY_CLASSIFIER
+    elif task == "translation":
+        settings += TINY_TRANSLATOR
     elif "minilm" not in name:
         settings += TINY
     if "minilm" in name:
         settings += [f"model.preset={preset}", "data.corpus=synthetic"]
     resolved = resolve(task, name or None, settings)
     corpus = resolved.config.data.corpus
-    if corpus not in ("conll2003", "synthetic") and not os.environ.get(
+    if corpus not in ("conll2003", "synthetic", "localization") and not os.environ.get(
         "SEQLOOM_MIRROR"
     ):
         pytest.skip(f"SEQLOOM_MIRROR is not set: no mirror to read {corpus} from")
@@ -98,16 +109,20 @@ def resolve_shrunk(config: str, runs_dir: Path, preset: Path):
 def test_a_shipped_config_trains_and_exports(config, preset, tmp_path, monkeypatch):
     resolved = resolve_shrunk(config, tmp_path, preset)
     contents = CONTENTS
+    if resolved.config.task == "translation":
+        contents = [name for name in contents if "confusion" not in name]
+        contents += ["vocabulary/source.model", "figures/bleu_by_length.png"]
     if "/" in config and config not in EXPORTED_VARIANTS:
         monkeypatch.setattr(workflow, "export_run", lambda trained: None)
-        contents = CONTENTS[:-3]
+        contents = [name for name in contents if name not in CONTENTS[-3:]]
     folder = workflow.train(resolved)
     missing = [name for name in contents if not (folder / name).exists()]
     assert missing == []
     assert (folder.parent / "latest").resolve() == folder
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["training"]["steps"] == 2
-    wanted = "f1" if resolved.config.task == "ner" else "accuracy"
+    tasks = {"ner": "f1", "translation": "piece_accuracy"}
+    wanted = tasks.get(resolved.config.task, "accuracy")
     for split in ("validation", "test"):
         assert 0 <= metrics[split][wanted] <= 1
         assert metrics[split]["loss"] > 0

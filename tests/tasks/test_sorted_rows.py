@@ -48,3 +48,32 @@ def test_a_graph_of_unknown_sizes_gives_the_same():
         sums, pairs = graph(tf.ragged.constant(rows, dtype=tf.int32))
         assert sums.numpy().tolist() == [sum(row) for row in rows]
         assert pairs.shape == (sum(map(len, rows)), 2)
+
+
+def test_ragged_results_and_what_stands_beside_keep_their_rows(monkeypatch):
+    monkeypatch.setattr(sorted_rows, "CHUNK_TOKENS", 6)
+    names = tf.constant([str(number) for number in range(len(ROWS))])
+    others = tf.ragged.constant([[n] * n for n in range(len(ROWS))], dtype=tf.int32)
+
+    def reverse(rows, lengths, names, others):
+        wide = tf.concat([tf.reverse(rows, [1]), others], axis=1)
+        return [wide, tf.stack([names, names], axis=1)]
+
+    specs = [(tf.int32, None, False), (tf.string, [None], False)]
+    rows = tf.ragged.constant(ROWS, dtype=tf.int32)
+    wide, pairs = map_sorted(rows, reverse, specs, beside=[names, others])
+    expected = [[*reversed(row), *[n] * n] for n, row in enumerate(ROWS)]
+    assert wide.to_list() == expected
+    assert pairs.numpy().tolist() == [[str(n).encode()] * 2 for n in range(len(ROWS))]
+
+
+def test_groups_may_be_given_another_size():
+    groups = []
+
+    def note(rows, lengths):
+        groups.append(lengths.numpy().tolist())
+        return sums_and_pairs(rows, lengths)
+
+    rows = tf.ragged.constant(ROWS, dtype=tf.int32)
+    map_sorted(rows, note, SPECS, chunk_tokens=tf.constant(24))
+    assert groups == [[12, 5], [3, 2, 1, 1]]

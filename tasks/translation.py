@@ -1,0 +1,342 @@
+"""Translation: a sentence to another one, of any length (asynchronous many-to-many)."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from seqloom.layers import DecodingOptions, generate
+from seqloom.tasks.examples import Examples
+from seqloom.tasks.records import SentencePair
+from seqloom.tasks.subwords import Subwords
+from seqloom.tasks.translation_figures import bleu_by_length
+from seqloom.tasks.translation_inside import Glimpse, choose_sources
+from seqloom.tasks.translation_metrics import TranslationScores, score_translations
+from seqloom.tasks.translator import build_translator, translation_loss
+
+BEGIN, END = 2, 3
+TEXTS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a translation is looked for.
+
+    Args:
+        beam: Hypotheses that are followed; 1 is greedy.
+        length_penalty, coverage_penalty: See `DecodingOptions`.
+        max_ratio: Longest translation in pieces, in those of its source ...
+        max_extra: ... and so many more.
+    """
+
+    beam: int = 5
+    length_penalty: float = 1.0
+    coverage_penalty: float = 0.0
+    max_ratio: float = 2.0
+    max_extra: int = 10
+
+    def options(self, source_lengths, **changes) -> DecodingOptions:
+        """The options for sources of `(B,)` pieces."""
+        longest = self.max_ratio * tf.cast(source_lengths, tf.float32)
+        values = {
+            "beam": self.beam,
+            "length_penalty": self.length_penalty,
+            "coverage_penalty": self.coverage_penalty,
+            "max_length": tf.cast(longest, tf.int32) + self.max_extra,
+        }
+        return DecodingOptions(**{**values, **changes})
+
+
+class TranslationTask:
+    """Asynchronous many-to-many: a sentence to its translation.
+
+    One example, raw and encoded:
+
+        "A red ball.", "Ein roter Ball."
+        source_ids  [9, 71, 212, 5, 3]           pieces of the source, then the end
+        target_ids  [2, 14, 133, 8, 212, 5]      the begin, then pieces of the target
+        labels      [14, 133, 8, 212, 5, 3]      what comes after each of them
+
+    Args:
+        name: `translation`.
+        tokenizer: `unigram` or `bpe`.
+        vocabulary_size: Most pieces there may be, on each side or on both together.
+        joint: Whether both sides share their pieces, and their embedding.
+        sampling: Strength of subword regularization in training; 0 switches it off.
+        seed: Of the sampling.
+        max_length: Pieces of a sentence that are read.
+        label_smoothing: Probability that the targets spread over all pieces.
+        search: How test sentences are translated.
+        model: Arguments of `build_translator`.
+    """
+
+    spans = False
+
+    def __init__(
+        self,
+        name: str,
+        tokenizer: str = "unigram",
+        vocabulary_size: int = 8000,
+        joint: bool = True,
+        sampling: float = 0.0,
+        seed: int = 0,
+        max_length: int = 256,
+        label_smoothing: float = 0.1,
+        search: Search | None = None,
+        model: dict | None = None,
+    ):
+        self.name = name
+        self.joint = joint
+        self.sampling = sampling
+        self.seed = seed
+        self.max_length = max_length
+        self.label_smoothing = label_smoothing
+        self.search = search or Search()
+        self.model_arguments = dict(model or {})
+        self._fit_arguments = {"vocabulary_size": vocabulary_size, "kind": tokenizer}
+        self._subwords: tuple[Subwords, Subwords] | None = None
+
+    # === Vocabulary ===
+
+    @property
+    def source(self) -> Subwords:
+        """How sources are cut into pieces; there once the vocabulary is."""
+        return self._sides()[0]
+
+    @property
+    def target(self) -> Subwords:
+        """How targets are."""
+        return self._sides()[1]
+
+    def _sides(self) -> tuple[Subwords, Subwords]:
+        if self._subwords is None:
+            raise ValueError(
+                f"The task {self.name} has no vocabulary yet. Call fit_vocabulary or "
+                "load_vocabulary first."
+            )
+        return self._subwords
+
+    def fit_vocabulary(self, records: Sequence[SentencePair]) -> None:
+        sources = [record.source for record in records]
+        targets = [record.target for record in records]
+        if self.joint:
+            both = Subwords.fit([*sources, *targets], **self._fit_arguments)
+            self._subwords = (both, both)
+        else:
+            self._subwords = (
+                Subwords.fit(sources, **self._fit_arguments),
+                Subwords.fit(targets, **self._fit_arguments),
+            )
+
+    def save_vocabulary(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.source.save(folder, "source")
+        if not self.joint:
+            self.target.save(folder, "target")
+
+    def load_vocabulary(self, folder: Path) -> None:
+        source = Subwords.load(folder, "source")
+        target = source if self.joint else Subwords.load(folder, "target")
+        self._subwords = (source, target)
+
+    # === Data ===
+
+    def encode_source(self, texts) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """Ids `(B, (S))` of `(B,)` texts, the end last, and which are cut off."""
+        return _encode(self.source, texts, self.max_length)
+
+    def encode_target(self, texts) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        """As `encode_source`: the labels `(B, (T))`."""
+        return _encode(self.target, texts, self.max_length)
+
+    def examples(
+        self, records: Sequence[SentencePair], training: bool = False
+    ) -> Examples:
+        """Encode records; in training with `sampling`, anew for every epoch."""
+        source, cut_sources = _encode_all(
+            self.encode_source, [record.source for record in records]
+        )
+        target, cut_targets = _encode_all(
+            self.encode_target, [record.target for record in records]
+        )
+        truncated = int(np.count_nonzero(cut_sources | cut_targets))
+        resample = partial(self._resampled, records, truncated)
+        sampled = training and self.sampling > 0
+        return _examples(source, target, truncated, resample if sampled else None)
+
+    def _resampled(self, records, truncated: int, epoch: int) -> Examples:
+        sides = (
+            (self.source, [record.source for record in records]),
+            (self.target, [record.target for record in records]),
+        )
+        source, target = (
+            self._sampled(subwords, texts, [self.seed, epoch, side])
+            for side, (subwords, texts) in enumerate(sides)
+        )
+        return _examples(source, target, truncated)
+
+    def _sampled(self, subwords: Subwords, texts, seed) -> tf.RaggedTensor:
+        """As `_encode_all`, but cut at random."""
+        rows = subwords.sample(texts, seed, self.sampling)
+        rows = [[*row[: self.max_length], END] for row in rows]
+        lengths = [len(row) for row in rows]
+        flat = np.fromiter((i for row in rows for i in row), np.int32, sum(lengths))
+        return tf.RaggedTensor.from_row_lengths(flat, np.array(lengths, np.int64))
+
+    def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
+        """Cut the batch of the given rows: ids `(B, S)`, `(B, T)`, and labels `(B, T)`.
+
+        Args:
+            rows: `(B,)` int64 example indices.
+        """
+        source_ids = tf.gather(examples.columns["source_ids"], rows).to_tensor()
+        labels = tf.gather(examples.columns["labels"], rows)
+        begin = tf.fill([labels.nrows(), 1], BEGIN)
+        target_ids = tf.concat([begin, labels[:, :-1]], axis=1).to_tensor()  # (B, T)
+        return {
+            "source_ids": source_ids,
+            "target_ids": target_ids,
+        }, labels.to_tensor()
+
+    # === Model ===
+
+    def build_model(self):
+        return build_translator(
+            self.source.size,
+            None if self.joint else self.target.size,
+            max_length=self.max_length + 1,  # with the end
+            **self.model_arguments,
+        )
+
+    def loss(self, model, batch, outputs) -> tuple:
+        """Summed loss and number of target pieces of one batch, both scalar float32."""
+        smoothing = self.label_smoothing
+        return translation_loss(batch[1], outputs["logits"], smoothing)
+
+    def serving_module(self, model):
+        """The graph that is exported: raw texts in, translations and scores out."""
+        from seqloom.tasks.translation_serving import TranslationServing
+
+        return TranslationServing(model, self)
+
+    # === Evaluation ===
+
+    def predict(self, model, batch, outputs, quick: bool = False) -> tuple:
+        """Translations, and how the model likes the references.
+
+        Returns:
+            token_ids `(B, T)` int32, log-probability `(B,)` of it, then of the
+            reference: log-probability, pieces, and pieces that came first, `(B,)`.
+        """
+        source_ids, labels = batch[0]["source_ids"], batch[1]
+        lengths = tf.math.count_nonzero(source_ids, axis=1)
+        changes = {"beam": 1} if quick else {}
+        options = self.search.options(lengths, **changes)
+        found = generate(
+            model.decoder, model.begin(source_ids), options, source_mask=source_ids != 0
+        )
+        real = tf.cast(labels != 0, tf.float32)  # (B, T)
+        logits = outputs["logits"]
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        right = tf.cast(best == labels, tf.float32) * real
+        return (
+            found.token_ids[:, 0],
+            found.log_probabilities[:, 0],
+            -tf.reduce_sum(losses * real, axis=1),
+            tf.reduce_sum(real, axis=1),
+            tf.reduce_sum(right, axis=1),
+        )
+
+    def predictions(self, records: Sequence[SentencePair], outputs) -> list[dict]:
+        """One JSON-ready row for each record and its `predict` output."""
+        ids = tf.ragged.constant([row[0] for row in outputs], tf.int32, ragged_rank=1)
+        decode = tf.function(self.target.decode, reduce_retracing=True)
+        texts = [text.decode() for text in decode(ids).numpy()]
+        return [
+            {
+                "source": record.source,
+                "reference": record.target,
+                "prediction": text,
+                "log_probability": round(float(found), 4),
+                "reference_log_probability": round(float(reference), 4),
+                "reference_pieces": int(pieces),
+                "reference_pieces_right": int(right),
+            }
+            for record, text, (_, found, reference, pieces, right) in zip(
+                records, texts, outputs, strict=True
+            )
+        ]
+
+    def evaluate(self, rows: Sequence[dict], quick: bool = False) -> TranslationScores:
+        """BLEU and chrF, and perplexity and accuracy of pieces under the references."""
+        scores = score_translations(rows, quick)
+        pieces = max(sum(row["reference_pieces"] for row in rows), 1)
+        found = sum(row["reference_log_probability"] for row in rows)
+        right = sum(row["reference_pieces_right"] for row in rows)
+        values = {
+            **scores.values,
+            "perplexity": math.exp(min(-found / pieces, 700.0)),
+            "piece_accuracy": right / pieces,
+        }
+        return dataclasses.replace(scores, values=values)
+
+    def figures(self, rows: Sequence[dict]) -> dict:
+        """Figures of a test split, by name."""
+        return {"bleu_by_length": bleu_by_length(self.evaluate(rows).per_type)}
+
+    def tables(self, rows: Sequence[dict]) -> dict[str, list[dict]]:
+        """Browsable tables of predictions, by name."""
+        return {"predictions": list(rows)}
+
+    def watch(self, model, records: Sequence[SentencePair]):
+        """Draws the alignments of a few sentences, as the model sees them by then."""
+        sources = choose_sources([record.source for record in records])
+        glimpse = Glimpse(model, self, sources)
+
+        def draw() -> dict:
+            figure = glimpse.alignments()
+            return {} if figure is None else {"alignments": figure}
+
+        return draw
+
+    def look_inside(self, model, rows: Sequence[dict]) -> dict:
+        """Alignments of some test sentences, and of a Transformer all heads in one."""
+        sources = choose_sources([row["source"] for row in rows])
+        glimpse = Glimpse(model, self, sources)
+        alignments = glimpse.alignments()
+        drawn = {} if alignments is None else {"alignments": alignments}
+        return {**drawn, **glimpse.heads()}
+
+
+def _encode(subwords: Subwords, texts, max_length: int):
+    ids = subwords.encode(texts)  # (B, (S))
+    truncated = ids.row_lengths() > max_length
+    end = tf.fill([ids.nrows(), 1], END)
+    return tf.concat([ids[:, :max_length], end], axis=1), truncated
+
+
+def _encode_all(encode, texts: Sequence[str]) -> tuple[tf.RaggedTensor, np.ndarray]:
+    encode = tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
+    parts = [
+        encode(tf.constant(texts[first : first + TEXTS_AT_ONCE]))
+        for first in range(0, len(texts), TEXTS_AT_ONCE)
+    ]
+    ids = tf.concat([ids for ids, _ in parts], axis=0)
+    return ids, np.concatenate([truncated.numpy() for _, truncated in parts])
+
+
+def _examples(source, labels, truncated: int, resample=None) -> Examples:
+    lengths = [ids.row_lengths().numpy() for ids in (source, labels)]
+    return Examples(
+        columns={"source_ids": source, "labels": labels},
+        lengths=np.stack(lengths, axis=1),  # (N, 2)
+        tables={},
+        num_truncated=truncated,
+        resample=resample,
+    )
