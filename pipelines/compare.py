@@ -16,20 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.position import lower_is_better
+from seqloom.pipelines.scores import (
+    MORE_METRICS,
+    main_metric,
+    metric_name,
+    score_text,
+)
 from seqloom.pipelines.yaml_settings import read_leaves
 
-# The metric that says how good a run is: the first of these that a run has.
-MAIN_METRICS = ("f1", "bleu", "accuracy", "loss")
-# Worth a column of their own, if a run has them on the test split.
-MORE_METRICS = (
-    "conlleval_f1",
-    "f1_unknown",
-    "accuracy_unknown",
-    "macro_f1",
-    "calibration_error",
-)
 # These differ without changing what is learned.
-_IGNORED = ("name", "runs_dir", "tracking.")
+IGNORED = ("name", "runs_dir", "tracking.")
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,8 @@ class ComparedRun:
 
     @property
     def main_metric(self) -> str:
-        """The first of `MAIN_METRICS` that the run has, or an empty text."""
-        known = {**self.validation, **self.test}
-        return next((name for name in MAIN_METRICS if name in known), "")
+        """The first of `scores.MAIN_METRICS` that the run has, or an empty text."""
+        return main_metric({**self.validation, **self.test})
 
     @property
     def started(self) -> datetime | None:
@@ -89,7 +85,7 @@ def differing_settings(runs: Sequence[ComparedRun]) -> list[str]:
     return [
         key
         for key in keys
-        if not key.startswith(_IGNORED)
+        if not key.startswith(IGNORED)
         and len({repr(settings.get(key)) for settings in readable}) > 1
     ]
 
@@ -141,7 +137,7 @@ _GROUPS = ("training", "validation", "test")
 
 def _rank(run: ComparedRun) -> tuple[float, float]:
     metric = run.main_metric
-    sign = 1.0 if metric == "loss" else -1.0
+    sign = 1.0 if lower_is_better(metric) else -1.0
     worst = float("inf")
     test, validation = run.test.get(metric), run.validation.get(metric)
     return (
@@ -175,14 +171,14 @@ def _columns(runs: Sequence[ComparedRun]) -> list[_Column]:
         _Column("tokens\n/s", [_speed(run) for run in runs], priority=7),
     ]
     if metric:
-        cells = [_score(run.validation, metric) for run in runs]
-        columns.append(_Column(f"valid.\n{_words(metric)}", cells))
-        cells = [_score(run.test, metric) for run in runs]
-        columns.append(_Column(f"test\n{_words(metric)}", cells, style="bold"))
+        cells = [score_text(run.validation, metric) for run in runs]
+        columns.append(_Column(f"valid.\n{metric_name(metric)}", cells))
+        cells = [score_text(run.test, metric) for run in runs]
+        columns.append(_Column(f"test\n{metric_name(metric)}", cells, style="bold"))
     for name in MORE_METRICS:
-        if any(name in run.test for run in runs):
-            header = "test " + _words(name)
-            cells = [_score(run.test, name) for run in runs]
+        if name != metric and any(name in run.test for run in runs):
+            header = "test " + metric_name(name)
+            cells = [score_text(run.test, name) for run in runs]
             columns.append(_Column(header.replace(" ", "\n"), cells, priority=8))
     for number, key in enumerate(differing_settings(runs)):
         header = key.replace(".", "\n").replace("_", "\n")
@@ -261,10 +257,6 @@ def _remarks(
     return lines
 
 
-def _words(metric: str) -> str:
-    return metric.replace("_", " ").replace("f1", "F1")
-
-
 def _time(started: datetime | None) -> str:
     return f"{started:%Y-%m-%d %H:%M}" if started else ""
 
@@ -277,14 +269,6 @@ def _minutes(run: ComparedRun) -> str:
 def _speed(run: ComparedRun) -> str:
     speed = run.training.get("tokens_per_second")
     return "" if speed is None else f"{speed:,.0f}"
-
-
-def _score(metrics: dict[str, float], name: str) -> str:
-    """A score out of 1 in percent; a loss as it is."""
-    value = metrics.get(name)
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if name == "loss" else f"{100 * value:.2f}"
 
 
 def _value(run: ComparedRun, key: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from seqloom.pipelines.compare import compare, compare_command, differing_settings
+from seqloom.pipelines.scores import main_metric, metric_name, score_text
 from seqloom.pipelines.settings import resolve, to_yaml
 
 
@@ -124,3 +125,49 @@ def test_into_a_file_the_table_is_whole(add_run, tmp_path, capsys):
     add_run("20260101-101010-aa", f1=0.85, f1_unknown=0.7)
     compare_command("ner", tmp_path)
     assert "…" not in capsys.readouterr().out
+
+
+def add_metrics(folder, **test):
+    metrics = {"validation": test, "test": test}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def test_bleu_is_out_of_100_already(add_run, tmp_path):
+    values = {"bleu": 38.414, "chrf": 61.5, "perplexity": 7.25, "loss": 1.98}
+    add_metrics(add_run("20260101-101010-aa"), **values)
+    lines = shown("ner", tmp_path).splitlines()
+    [row] = [line for line in lines if "20260101" in line]
+    assert row.split()[-4:] == ["38.41", "38.41", "61.50", "7.25"]
+    [header] = [line for line in lines if line.startswith(" run ")]
+    assert header.split()[-4:] == ["BLEU", "BLEU", "chrF", "perplexity"]
+
+
+@pytest.mark.parametrize("metric", ["perplexity", "loss"])
+def test_of_a_perplexity_or_loss_the_lowest_is_best(add_run, tmp_path, metric):
+    for name, value in (("aa", 9.0), ("bb", 7.0), ("cc", 8.0)):
+        add_metrics(add_run(f"20260101-101010-{name}"), **{metric: value})
+    assert [run.name[-2:] for run in compare("ner", tmp_path)] == ["bb", "cc", "aa"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "name", "text"),
+    [
+        ("bleu", 38.414, "BLEU", "38.41"),
+        ("chrf", 61.5, "chrF", "61.50"),
+        ("perplexity", 7.2549, "perplexity", "7.25"),
+        ("loss", 0.12346, "loss", "0.1235"),
+        ("log_loss", 1.5, "log loss", "1.5000"),
+        ("macro_f1", 0.5, "macro F1", "50.00"),
+        ("calibration_error", 0.0213, "calibration error", "2.13"),
+    ],
+)
+def test_each_metric_is_written_on_its_own_scale(metric, value, name, text):
+    assert metric_name(metric) == name
+    assert score_text({metric: value}, metric) == text
+    assert score_text({}, metric) == "–"
+
+
+def test_a_translation_is_judged_by_its_bleu():
+    assert main_metric({"loss": 1, "perplexity": 2, "chrf": 3, "bleu": 4}) == "bleu"
+    assert main_metric({"loss": 1, "perplexity": 2}) == "perplexity"
+    assert main_metric({}) == ""
