@@ -11,7 +11,8 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 SEQLOOM := $(BIN)/seqloom
 
-GIVEN := TASK CONFIG SET RUN RESUME TEXT FILE JSON PORT REPLICAS
+GIVEN := TASK CONFIG CONFIGS SET RUN RESUME TEXT FILE JSON PORT REPLICAS FORMAT
+GIVEN += BEAM NBEST LENGTH_PENALTY MAX_LENGTH ATTENTION SAMPLE TEMPERATURE TOPK TOPP SEED
 unexport $(GIVEN) ARGS
 $(foreach name,$(GIVEN),$(eval export given_$(name) = $$(value $(name))))
 export PYTHON
@@ -22,6 +23,13 @@ set := $${given_SET:+--settings "$$given_SET"}
 run := $${given_RUN:+--run "$$given_RUN"}
 json := $${given_JSON:+--json}
 task := $${given_TASK:+"$$given_TASK"}
+search := $${given_BEAM:+--beam="$$given_BEAM"} $${given_NBEST:+--n-best="$$given_NBEST"} \
+    $${given_LENGTH_PENALTY:+--length-penalty="$$given_LENGTH_PENALTY"} \
+    $${given_MAX_LENGTH:+--max-length="$$given_MAX_LENGTH"} \
+    $${given_ATTENTION:+--attention="$$given_ATTENTION"}
+sampling := $${given_SAMPLE:+--sample} $${given_SEED:+--seed="$$given_SEED"} \
+    $${given_TEMPERATURE:+--temperature="$$given_TEMPERATURE"} \
+    $${given_TOPK:+--top-k="$$given_TOPK"} $${given_TOPP:+--top-p="$$given_TOPP"}
 
 .PHONY: help
 help: ## List the targets
@@ -33,7 +41,7 @@ help: ## List the targets
 	@echo '  make train TASK=ner SET="training.epochs=3 model.cell=gru"'
 	@echo '  make predict TASK=ner TEXT="Rhea met Ada in Paris."'
 
-##@ Work with models: TASK=ner, pos or sentiment, CONFIG=a variant or a .yaml file
+##@ Work with models: TASK=ner, pos, sentiment or translation, CONFIG=a variant or a .yaml file
 
 .PHONY: train evaluate predict export data check compare ui sync
 train: needs-task runtime ## Train, evaluate and export (TASK CONFIG SET RESUME=run)
@@ -43,12 +51,15 @@ train: needs-task runtime ## Train, evaluate and export (TASK CONFIG SET RESUME=
 evaluate: runtime ## Evaluate a run again (RUN, or TASK CONFIG: the newest)
 	@$(SEQLOOM) evaluate $(task) $(run) $(config)
 
-predict: runtime ## Predict for TEXT="..." or FILE=path (JSON=1; RUN, or TASK CONFIG)
-	@$(SEQLOOM) predict $(task) $(run) $(config) $(json) \
+# Of translations: BEAM NBEST LENGTH_PENALTY MAX_LENGTH ATTENTION=out.png; or SAMPLE=1
+# with NBEST TEMPERATURE TOPK TOPP SEED.
+predict: runtime ## Predict for TEXT="..." or FILE=path (JSON=1; RUN, or TASK CONFIG; BEAM, NBEST ...)
+	@$(SEQLOOM) predict $(task) $(run) $(config) $(json) $(search) $(sampling) \
 	    $${given_TEXT:+--text="$$given_TEXT"} $${given_FILE:+--file="$$given_FILE"}
 
-export: runtime ## Export a run again and verify it (RUN, or TASK CONFIG)
-	@$(SEQLOOM) export $(task) $(run) $(config)
+export: runtime ## Export a run again and verify it (RUN, or TASK CONFIG; FORMAT=ctranslate2)
+	@$(SEQLOOM) export $(task) $(run) $(config) \
+	    $${given_FORMAT:+--format "$$given_FORMAT"}
 
 data: needs-task runtime ## Fetch the data and show it (TASK CONFIG SET JSON=1)
 	@$(SEQLOOM) data "$$given_TASK" $(config) $(set) $(json)
@@ -57,8 +68,9 @@ check: needs-task runtime ## Learn a synthetic twin of TASK on one and two repli
 	@for replicas in $${given_REPLICAS:-1 2}; do \
 	    $(SEQLOOM) check "$$given_TASK" --replicas "$$replicas" || exit; done
 
-compare: needs-task runtime ## Compare the runs of TASK
-	@$(SEQLOOM) compare "$$given_TASK"
+compare: needs-task runtime ## Compare the runs of TASK, or train CONFIGS="a b" and compare them (SET)
+	@$(SEQLOOM) compare "$$given_TASK" $(set) \
+	    $${given_CONFIGS:+--configs "$$given_CONFIGS"}
 
 ui: runtime ## Show the tracked runs in a browser (PORT)
 	@$(SEQLOOM) ui $${given_PORT:+--port "$$given_PORT"}
@@ -118,7 +130,7 @@ lock: dev # write requirements.lock from what is installed
 
 needs-task:
 	@test -n "$$given_TASK" || { \
-	    echo 'error: which task? Say TASK=ner, TASK=pos or TASK=sentiment.' >&2; exit 2; }
+	    echo 'error: which task? Say TASK=ner, pos, sentiment or translation.' >&2; exit 2; }
 
 needs-run:
 	@test -n "$$given_RUN" || { \

@@ -1,7 +1,9 @@
 """`make bench`: what is fast and what is not, on this computer, on real texts.
 
     python benchmarks/bench.py [startup] [training] [bucketing] [tracking] [serving]
-                               [finetuning]
+                               [finetuning] [translation] [decoding] [--run=FOLDER]
+
+The run, of a Transformer translator, is what `decoding` translates with.
 
 Machines differ and drift, so the sides of a comparison take turns in one run, and the
 median of the ratios is what counts. README.md here says what the numbers mean.
@@ -16,11 +18,15 @@ from startup import measure_startup
 
 from seqloom.pipelines.engine import import_engine
 
-PARTS = ("startup", "training", "bucketing", "tracking", "serving", "finetuning")
+TAGGER_PARTS = ("training", "bucketing", "tracking", "serving")
+PARTS = ("startup", *TAGGER_PARTS, "finetuning", "translation", "decoding")
+RUN = "--run="
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or PARTS
+    given = sys.argv[1:]
+    run = next((word[len(RUN) :] for word in given if word.startswith(RUN)), None)
+    chosen = [word for word in given if not word.startswith(RUN)] or PARTS
     unknown = set(chosen) - set(PARTS)
     if unknown:
         sys.exit(f"error: no part {sorted(unknown)}. There are: {', '.join(PARTS)}.")
@@ -28,22 +34,28 @@ def main() -> None:
     if "startup" in chosen:
         measure_startup()
     if set(chosen) - {"startup"}:
-        measure_model(chosen)
+        measure_model(chosen, run)
 
 
-def measure_model(chosen) -> None:
+def measure_model(chosen, run) -> None:
     import_engine()
 
+    from decoding import compare_decoding
     from finetuning import compare_finetuning
+    from translation_training import compare_translation
 
     from seqloom.pipelines.strategy import build_strategy, describe
 
     strategy = build_strategy("one_device")
     print(f"Devices: {describe(strategy)}")
-    if set(chosen) - {"startup", "finetuning"}:
+    if set(chosen) & set(TAGGER_PARTS):
         measure_tagger(chosen, strategy)
     if "finetuning" in chosen:
         compare_finetuning(strategy)
+    if "translation" in chosen:
+        compare_translation(strategy)
+    if "decoding" in chosen:
+        compare_decoding(run)
 
 
 def measure_tagger(chosen, strategy) -> None:

@@ -16,6 +16,8 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from seqloom.pipelines.chosen_run import find_run, resumed_run, settings_of
+from seqloom.pipelines.cli_predict import predict
+from seqloom.pipelines.command_options import ConfigName, RunDir
 from seqloom.pipelines.config import MODELS
 from seqloom.pipelines.engine import import_engine, set_environment
 from seqloom.pipelines.errors import UserError
@@ -23,6 +25,7 @@ from seqloom.pipelines.settings import Resolved, resolve, split_settings, to_yam
 from seqloom.tasks.records import DataError
 
 TASKS = ", ".join(MODELS)
+FORMATS = ("saved_model", "ctranslate2")
 
 
 class Commands(TyperGroup):
@@ -48,10 +51,6 @@ Task = Annotated[str, typer.Argument(help=f"What is learned: {TASKS}.")]
 OptionalTask = Annotated[
     str | None, typer.Argument(help=f"{TASKS}; may be left out with --run.")
 ]
-ConfigName = Annotated[
-    str | None,
-    typer.Option("--config", help="A variant of the task's config, or a .yaml file."),
-]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting: training.epochs=3. May be repeated."),
@@ -59,10 +58,6 @@ Settings = Annotated[
 ManySettings = Annotated[
     str | None,
     typer.Option(hidden=True, help="Several settings in one text, as make has them."),
-]
-RunDir = Annotated[
-    str | None,
-    typer.Option("--run", help="A run directory; without it, the newest run."),
 ]
 
 
@@ -119,56 +114,32 @@ def evaluate(
 
 @app.command()
 def export(
-    task: OptionalTask = None, run: RunDir = None, config: ConfigName = None
+    task: OptionalTask = None,
+    run: RunDir = None,
+    config: ConfigName = None,
+    format_: Annotated[
+        str,
+        typer.Option("--format", help=f"{', '.join(FORMATS)} (Transformers only)."),
+    ] = FORMATS[0],
 ) -> None:
-    """Export a run as a SavedModel again, and verify it."""
+    """Export a run as a SavedModel again, or for CTranslate2, and verify it."""
+    if format_ not in FORMATS:
+        raise UserError(
+            f"There is no format {format_!r}. Set it to one of {', '.join(FORMATS)}."
+        )
     folder = find_run(task, run, config)
     import_engine()
+    if format_ == "ctranslate2":
+        from seqloom.pipelines.ctranslate2_export import export_ctranslate2
+
+        export_ctranslate2(folder)
+        return
     from seqloom.pipelines import workflow
 
     workflow.export(folder)
 
 
-@app.command()
-def predict(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TASK] [TEXT]...", help="The task, then the texts."),
-    ] = None,
-    text: Annotated[
-        list[str] | None, typer.Option(help="A text; may be repeated.")
-    ] = None,
-    file: Annotated[
-        str | None, typer.Option(help="A file with a text a line; - is standard input.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line.")
-    ] = False,
-    run: RunDir = None,
-    config: ConfigName = None,
-) -> None:
-    """Predict with a trained model: texts in, answers out."""
-    texts = list(words or [])
-    # With --run the task is known: a first word that is no task is a text already.
-    task = texts.pop(0) if texts and (run is None or texts[0] in MODELS) else None
-    texts += text or []
-    if texts and file:
-        raise UserError(f"There are both texts and --file {file}. Give one of the two.")
-    if not texts and file is None:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UserError(
-                "There is no text to predict for. Give it: make predict TASK=ner "
-                "TEXT='Rhea met Ada', or seqloom predict ner 'Rhea met Ada'; or name a "
-                "file (FILE=, --file), or send lines to standard input."
-            )
-        file = "-"
-    if file not in (None, "-") and not Path(file).is_file():
-        raise UserError(f"There is no file {file} to read texts from. Check the path.")
-    folder = find_run(task, run, config)
-    import_engine()
-    from seqloom.pipelines.predict import predict_command
-
-    predict_command(folder, texts, file=file, as_json=as_json)
+app.command()(predict)
 
 
 @app.command()
@@ -214,8 +185,25 @@ def check(
 def compare(
     task: Task,
     limit: Annotated[int, typer.Option(min=1, help="Only the newest runs.")] = 20,
+    configs: Annotated[
+        str | None,
+        typer.Option(help='Show these instead, "a b c"; what is missing is trained.'),
+    ] = None,
+    set_: Settings = None,
+    settings: ManySettings = None,
 ) -> None:
-    """Compare the runs of a task: metrics beside the settings that differ."""
+    """Compare the runs of a task, or train several configs and compare those."""
+    overrides = [*(set_ or []), *split_settings(settings)]
+    if configs is not None:
+        from seqloom.pipelines.ladder import ladder_command
+
+        ladder_command(task, configs.split(), overrides)
+        return
+    if overrides:
+        raise UserError(
+            f"{overrides[0]!r} changes what is trained, and nothing is: name the "
+            'configs to train and compare, --configs "a b c" (CONFIGS= for make).'
+        )
     runs_dir = Path(resolve(task).config.runs_dir)
     from seqloom.pipelines.compare import compare_command
 

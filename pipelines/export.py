@@ -7,7 +7,6 @@ In the run directory:
     mlflow_model/    the SavedModel again, as an MLflow pyfunc (see mlflow_model.py)
 """
 
-import base64
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +26,7 @@ from seqloom.pipelines.verify import (
     MLFLOW_FOLDER,
     SAVED_MODEL_FOLDER,
     call_signature,
+    encode,
     plain,
     verify,
 )
@@ -34,7 +34,7 @@ from seqloom.pipelines.verify import (
 if TYPE_CHECKING:
     from seqloom.pipelines.trained import Trained
 
-SIGNATURES = ("serving_default", "tokens", "attention")
+SIGNATURES = ("serving_default", "tokens", "attention", "search", "score")
 RUNTIME_PACKAGES = ("tensorflow", "tensorflow-text", "mlflow")
 
 GOLDEN_TEXTS: tuple[bytes, ...] = (
@@ -49,6 +49,13 @@ GOLDEN_TEXTS: tuple[bytes, ...] = (
     b"Ada \xff\xfe met \xe2\x82 Rhea in \xc3",  # no valid UTF-8
     b"Ada\x00 met\x01 Rhea",
 )
+# Other numbers than those of any config, with their types.
+GOLDEN_SEARCH = {
+    "beam": {"int32": 3},
+    "n_best": {"int32": 2},
+    "length_penalty": {"float32": 0.5},
+    "max_length": {"int32": 30},
+}
 
 
 def export_run(trained: "Trained") -> None:
@@ -79,9 +86,8 @@ def export(module: tf.Module, run_dir: Path) -> Path:
     """Save a serving module as `run_dir/saved_model`, and its golden examples beside.
 
     Args:
-        module: Its functions `serving_default(texts)` and, if there are such,
-            `tokens(words, row_lengths)` and `attention(texts)` become signatures; see
-            `TaggingServing` and `ClassificationServing`.
+        module: Its functions of the names in `SIGNATURES` become signatures; see
+            `TaggingServing`, `ClassificationServing` and `TranslationServing`.
         run_dir: An existing folder. The SavedModel appears there whole or not at all.
     """
     functions = {
@@ -97,19 +103,19 @@ def export(module: tf.Module, run_dir: Path) -> Path:
 
 
 def golden_examples(functions: Mapping[str, Any]) -> dict[str, dict]:
-    """Inputs of each signature, in base64 (they need not be UTF-8), and outputs."""
-    texts = [base64.b64encode(text).decode() for text in GOLDEN_TEXTS]
+    """Inputs of each signature, as `verify.call_signature` takes them, and outputs."""
     examples: dict[str, dict] = {}
     for name, function in functions.items():
-        inputs: dict[str, list] = {"texts": texts}
+        inputs: dict[str, Any] = {"texts": encode(GOLDEN_TEXTS)}
         if name == "tokens":
             found = examples["serving_default"]["outputs"]
-            inputs = {
-                "words": [
-                    base64.b64encode(w.encode()).decode() for w in found["tokens"]
-                ],
-                "row_lengths": found["row_lengths"],
-            }
+            words = [word.encode() for word in found["tokens"]]
+            inputs = {"words": encode(words), "row_lengths": found["row_lengths"]}
+        elif name == "search":
+            inputs |= GOLDEN_SEARCH
+        elif name == "score":
+            found = examples["serving_default"]["outputs"]["translations"]
+            inputs["translations"] = encode([text.encode() for text in found])
         outputs = plain(call_signature(function, inputs))
         examples[name] = {"inputs": inputs, "outputs": outputs}
     return examples
@@ -147,9 +153,22 @@ def _pyfunc_signature(names: Collection[str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    columns = _label_columns() if "label_names" in names else _tag_columns(names)
+    if "translations" in names:
+        columns = _translation_columns()
+    else:
+        columns = _label_columns() if "label_names" in names else _tag_columns(names)
     # Without a name the column takes lists and arrays too; a named one refuses them.
     return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(columns))
+
+
+def _translation_columns() -> list:
+    from mlflow.types import ColSpec, DataType
+
+    return [
+        ColSpec(DataType.string, "translation"),
+        ColSpec(DataType.double, "score"),
+        ColSpec(DataType.boolean, "truncated"),
+    ]
 
 
 def _label_columns() -> list:

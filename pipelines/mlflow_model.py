@@ -9,7 +9,8 @@ that is: it needs tensorflow, tensorflow-text and mlflow, and must not import se
 Input: texts as a list, a numpy array, or the first column of a DataFrame; no rows are
 an array or a DataFrame without rows. Output: a DataFrame, one row a text, with what
 `prediction_rows` makes: of a tagger tokens, tags, scores and, for spans, entities; of a
-classifier label, score, probabilities and truncated.
+classifier label, score, probabilities and truncated; of a translator translation, score
+and truncated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,15 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
          "entities": [{"text": "Zoë", "type": "PER", "start": 0, "end": 3,
                        "score": 0.98}, ...]}
 
+    Of a translator; `translations`, best first, only with more than one a text, and the
+    others only with attention, which has a row for each piece of the target:
+
+        {"text": "Save", "translation": "Enregistrer", "score": -0.31,
+         "truncated": False,
+         "translations": [{"text": "Enregistrer", "score": -0.31}, ...],
+         "source_pieces": ["▁Save", "</s>"], "target_pieces": ["▁Enregistrer"],
+         "attention": [[0.9, 0.1]]}
+
     The graph counts bytes; here `start` and `end` count the characters of `text`, as
     Python and JavaScript (outside of emoji) do. Without spans, no `entities`.
 
@@ -46,6 +56,8 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
     flat = {name: np.asarray(value) for name, value in outputs.items()}
     if "label_names" in flat:
         return _label_rows(texts, flat)
+    if "translations" in flat:
+        return _translation_rows(texts, flat)
     columns = _rows(flat, ("tokens", "tags", "scores"), "row_lengths")
     rows = []
     for text, (tokens, tags, scores) in zip(texts, columns, strict=True):
@@ -98,6 +110,57 @@ def _label_rows(texts: Sequence[str | bytes], flat: Mapping) -> list[dict]:
                 for word, start, end, weight in zip(*words, strict=True)
             ]
     return rows
+
+
+def _translation_rows(texts: Sequence[str | bytes], flat: Mapping) -> list[dict]:
+    written, scores = flat["translations"], flat["scores"]
+    if written.ndim == 1:  # the best of each
+        written, scores = written[:, None], scores[:, None]  # (B, n)
+    rows = []
+    for text, found, worth, truncated in zip(
+        texts, written, scores, flat["truncated"], strict=True
+    ):
+        ranked = [
+            {"text": translation.decode(), "score": round(float(score), 6)}
+            for translation, score in zip(found, worth, strict=True)
+            if score != -np.inf  # else there are no more
+        ]
+        row = {
+            "text": _shown(text),
+            "translation": ranked[0]["text"],
+            "score": ranked[0]["score"],
+            "truncated": bool(truncated),
+        }
+        rows.append(row | ({"translations": ranked} if found.size > 1 else {}))
+    if "weights" in flat:
+        for row, looks in zip(rows, _attention(flat), strict=True):
+            row.update(looks)
+    return rows
+
+
+def _attention(flat: Mapping) -> list[dict]:
+    """Pieces and weights of each text."""
+    shapes = np.stack([flat["target_lengths"], flat["source_lengths"]], axis=1)
+    sizes = {**flat, "weight_lengths": shapes.prod(axis=1)}
+    columns = [
+        _rows(sizes, [names], lengths)
+        for names, lengths in (
+            ("source_pieces", "source_lengths"),
+            ("target_pieces", "target_lengths"),
+            ("weights", "weight_lengths"),
+        )
+    ]
+    return [
+        {
+            "source_pieces": [piece.decode() for piece in source],
+            "target_pieces": [piece.decode() for piece in target],
+            "attention": [
+                [round(float(weight), 6) for weight in row]
+                for row in weights.reshape(shape)
+            ],
+        }
+        for [source], [target], [weights], shape in zip(*columns, shapes, strict=True)
+    ]
 
 
 def _shown(text: str | bytes) -> str:
@@ -172,6 +235,8 @@ def _register() -> None:
             self.columns = ["tokens", "tags", "scores"]
             if "label_names" in outputs:
                 self.columns = ["label", "score", "probabilities", "truncated"]
+            elif "translations" in outputs:
+                self.columns = ["translation", "score", "truncated"]
             elif "entity_texts" in outputs:
                 self.columns.append("entities")
 

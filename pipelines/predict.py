@@ -1,46 +1,110 @@
 """The `predict` command: texts from the command line, a file, or standard input."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from seqloom.pipelines import figures
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.render import show_prediction, to_json
+from seqloom.pipelines.render_translations import check_figure_path, draw_attention
 from seqloom.pipelines.trained import load
+from seqloom.tasks.alignment_figure import MOST_EXAMPLES
 
 LINES_AT_ONCE = 1024
 
 
 def predict_command(
-    run_dir: Path, texts: Sequence[str], file: str | None = None, as_json: bool = False
+    run_dir: Path,
+    texts: Sequence[str],
+    file: str | None = None,
+    as_json: bool = False,
+    attention: Path | None = None,
+    **options: Any,
 ) -> None:
     """Print the answers to texts, a line or a JSON object for each.
 
     Args:
         file: A file with a text a line, `-` for standard input, instead of `texts`.
+        attention: Where to draw what the first translations looked at.
+        options: As in `Trained.predict`.
     """
+    if attention is not None:
+        check_figure_path(attention)
+        options["attention"] = True
     trained = load(run_dir)
     console = Console(highlight=False, soft_wrap=True)
-    for part in _parts(texts if file is None else _lines(file)):
-        for row in trained.predict(part):
-            if as_json:
-                print(to_json(row))
-            else:
-                show_prediction(console, row)
+    drawn: list[dict] = []
+    given = texts if file is None else _lines(file)
+    rows = trained.stream(given, LINES_AT_ONCE, **options)
+    with _progress(console, file) as advance:
+        for number, row in enumerate(rows, start=1):
+            _show(console, number, row, as_json)
+            if attention is not None and len(drawn) < MOST_EXAMPLES:
+                drawn.append(row)
+            advance()
+    if attention is not None:
+        _draw(drawn, attention)
 
 
-def _parts(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of texts: large for speed, so that a long file is never held whole."""
-    part: list[str] = []
-    for text in texts:
-        part.append(text)
-        if len(part) == LINES_AT_ONCE:
-            yield part
-            part = []
-    if part:
-        yield part
+def _show(console: Console, number: int, row: dict, as_json: bool) -> None:
+    if as_json:
+        print(to_json(row))
+        return
+    show_prediction(console, row)
+    # On its line there is no room for that, when it is piped.
+    if "translation" in row and row["truncated"] and not console.is_terminal:
+        print(f"Text {number} is too long: its end was not read.", file=sys.stderr)
+
+
+def _draw(rows: Sequence[dict], path: Path) -> None:
+    if not rows:
+        print(f"There was no text: {path} is not drawn.", file=sys.stderr)
+        return
+    try:
+        figures.save(draw_attention(rows), path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error}. Name another.") from error
+    print(f"Drawn: {path}, of the first {len(rows)} texts", file=sys.stderr)
+
+
+@contextmanager
+def _progress(console: Console, file: str | None) -> Iterator[Callable[[], None]]:
+    """A bar on the terminal while answers go elsewhere; gives what counts a line."""
+    beside = Console(stderr=True)
+    seen = file is not None and beside.is_terminal and not console.is_terminal
+    columns = [BarColumn(), MofNCompleteColumn()]
+    columns += [TextColumn("lines, {task.fields[rate]:,.0f} a second")]
+    columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
+    with Progress(*columns, console=beside, disable=not seen, transient=True) as bar:
+        total = _count_lines(file) if seen and file not in (None, "-") else None
+        task = bar.add_task("", total=total, rate=0.0)
+        started = time.monotonic()
+
+        def advance() -> None:
+            done = bar.tasks[task].completed + 1
+            rate = done / max(time.monotonic() - started, 1e-9)
+            bar.update(task, completed=done, rate=rate)
+
+        yield advance
+
+
+def _count_lines(file: str) -> int:
+    with Path(file).open("rb") as stream:
+        return sum(1 for _ in stream)
 
 
 def _lines(file: str) -> Iterator[str]:

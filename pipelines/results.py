@@ -17,6 +17,7 @@ EXAMPLES = {
     "ner": "Rhea met Ada in Paris .",
     "pos": "Rhea met Ada in Paris .",
     "sentiment": "A warm and funny film, beautifully acted.",
+    "translation": "Save changes",
 }
 # Logged and kept in metrics.json, but too much for the summary.
 NOT_SHOWN = ("precision_", "recall_", "conlleval_precision", "conlleval_recall")
@@ -26,10 +27,10 @@ def evaluate(trained: Trained, splits: Splits, tracker) -> dict[str, float]:
     """Measure the test split, and write and log all that shows how it went."""
     run, task = trained.run, trained.task
     rows, loss = Evaluator(task, trained.model, splits.test).predict()
-    values, per_type = task.evaluate(rows)
-    values = {**values, "loss": loss}
+    scores = task.evaluate(rows)
+    values = {**scores.values, "loss": loss}
     _write_predictions(run.predictions_dir / "test.jsonl", rows)
-    run.add_metrics(test=values, test_per_type=per_type)
+    run.add_metrics(test=values, test_per_type=scores.per_type)
     step = run.metrics().get("training", {}).get("steps", 0)
     tracker.log_metrics({f"test/{name}": value for name, value in values.items()}, step)
     drawn = task.figures(rows)

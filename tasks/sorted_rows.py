@@ -14,7 +14,7 @@ def map_sorted(
     function: Callable,
     specs: Sequence[tuple[tf.DType, list | None, bool]],
     beside: Sequence = (),
-    chunk_tokens=None,
+    divisor=1,
 ) -> list:
     """Apply a function to groups of rows of like length; results keep the rows' order.
 
@@ -26,8 +26,7 @@ def map_sorted(
         specs: dtype and shape of such an entry, and whether it is one of tokens. With
             None for the shape it is a ragged tensor `(b, (n))` of rows of any width.
         beside: More tensors with an entry for every row, ragged or not.
-        chunk_tokens: Padded tokens of a group, unless one row has more; by default
-            `CHUNK_TOKENS`.
+        divisor: By what `CHUNK_TOKENS` is divided, for functions that need more memory.
 
     Returns:
         The tensors of all rows: `(B, ...)`, or `(N, ...)` for all N tokens, or ragged.
@@ -36,8 +35,8 @@ def map_sorted(
     back = tf.argsort(order)
     ordered = tf.gather(rows, order)
     beside = [tf.gather(part, order) for part in beside]
-    tokens = CHUNK_TOKENS if chunk_tokens is None else chunk_tokens
-    results = _map_groups(ordered, function, specs, beside, tf.cast(tokens, tf.int64))
+    tokens = tf.cast(CHUNK_TOKENS // divisor, tf.int64)
+    results = _map_groups(ordered, function, specs, beside, tokens)
     return [
         tf.gather(ordered.with_values(result), back).values
         if of_tokens

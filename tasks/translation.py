@@ -256,8 +256,7 @@ class TranslationTask:
     def predictions(self, records: Sequence[SentencePair], outputs) -> list[dict]:
         """One JSON-ready row for each record and its `predict` output."""
         ids = tf.ragged.constant([row[0] for row in outputs], tf.int32, ragged_rank=1)
-        decode = tf.function(self.target.decode, reduce_retracing=True)
-        texts = [text.decode() for text in decode(ids).numpy()]
+        texts = [text.decode() for text in self.target.decode(ids).numpy()]
         return [
             {
                 "source": record.source,

@@ -12,6 +12,7 @@ from seqloom.tasks.subwords import BEGIN
 from seqloom.tasks.tagging_serving import cudnn
 
 BLANK = r"[\s\v\pZ]*"  # nothing but white space
+USUAL_BEAM = 8  # from twice that on fewer texts are translated at once
 
 _TEXTS = tf.TensorSpec([None], tf.string, name="texts")
 
@@ -197,7 +198,9 @@ class _Writer:
             specs += [(tf.float32, [None], False)] * 2
             if attention:
                 specs += [(tf.int32, None, False), (tf.float32, None, False)]
-            results = map_sorted(ids, write, specs, beside=[blank])
+            beam = options.get("beam", self.task.search.beam)
+            narrower = tf.maximum(beam // USUAL_BEAM, 1)
+            results = map_sorted(ids, write, specs, [blank], narrower)
         else:  # the place of a text tells what is drawn for it
             results = write(ids, ids.row_lengths(), blank)
         results = [result[:number] for result in results]

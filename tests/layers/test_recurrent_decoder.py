@@ -234,9 +234,7 @@ def test_bridge_joins_the_states_of_each_encoder_layer(cell, bidirectional):
 
 def test_bridge_tells_a_wrong_number_of_states():
     bridge = RecurrentBridge(3, 1, "lstm")
-    with pytest.raises(
-        ValueError, match="4 states for each encoder layer, got 3"
-    ):
+    with pytest.raises(ValueError, match="4 states for each encoder layer, got 3"):
         bridge([normal(2, 4)] * 3)
 
 

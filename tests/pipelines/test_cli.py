@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from seqloom.pipelines import cli
+from seqloom.pipelines import cli, cli_predict
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.settings import override, read_resolved, resolve, to_yaml
 from seqloom.tasks.records import DataError
@@ -22,7 +22,8 @@ def run(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("SEQLOOM_DEBUG", raising=False)
-    monkeypatch.setattr(cli, "import_engine", lambda: None)
+    for module in (cli, cli_predict):
+        monkeypatch.setattr(module, "import_engine", lambda: None)
 
     def run(*args, **options):
         return CliRunner().invoke(cli.app, args, **options)
@@ -112,7 +113,7 @@ def test_help_and_dry_run_load_no_engine(tmp_path):
         (["compare", "nre"], "Unknown task 'nre'"),
         (
             ["evaluate"],
-            "Which run? Name a task (ner, pos, sentiment) for its newest one",
+            "Which run? Name a task (ner, pos, sentiment, translation) for its newest one",
         ),
         (["evaluate", "ner"], "There is no finished run of ner in runs/ner."),
         (["export", "--run", "."], "is not a run directory: it has no config.yaml."),

@@ -102,7 +102,7 @@ def test_own_files_go_before_the_corpus_and_other_columns(own):
 def test_twins(kind):
     said = []
     splits = load(PairDataConfig(corpus=kind), said.append)
-    assert [len(splits.split(name)) for name in SPLITS] == [2000, 200, 200]
+    assert [len(splits.split(name)) for name in SPLITS] == [4000, 200, 200]
     assert splits.info["test"].num_repeated == 0
     assert said == []
     other = load_splits(PairDataConfig(corpus=kind), "translation", seed=2)

@@ -40,6 +40,20 @@ LABEL = {
     ],
     "truncated": False,
 }
+TRANSLATION = {
+    "text": "Save changes",
+    "translation": "Enregistrer\nles [b]modifications[/b]",
+    "score": -0.314,
+    "truncated": False,
+}
+SEVERAL = {
+    **TRANSLATION,
+    "translation": "Enregistrer",
+    "translations": [
+        {"text": "Enregistrer", "score": -0.314},
+        {"text": "Sauver", "score": -1.5},
+    ],
+}
 POS = {"text": "a dog", "tokens": ["a", "dog"], "tags": ["DT", "NN"], "scores": [1, 1]}
 
 
@@ -182,6 +196,25 @@ def test_a_text_that_was_too_long_says_so(terminal):
     assert plain(shown(row, terminal)).endswith(f"a fine film, at first  {note}\n")
 
 
+def test_a_translation_alone_is_a_line_when_piped():
+    line = "Enregistrer les [b]modifications[/b]\n"
+    assert shown(TRANSLATION, terminal=False) == line
+    assert shown({**TRANSLATION, "truncated": True}, terminal=False) == line
+    assert shown({**TRANSLATION, "translation": ""}, terminal=False) == "\n"
+    expected = "1 -0.31  Enregistrer\n2 -1.50  Sauver\n"
+    assert shown(SEVERAL, terminal=False) == expected
+
+
+def test_translations_on_a_terminal_have_scores_and_numbers():
+    found = shown(TRANSLATION, terminal=True)
+    assert plain(found) == "Enregistrer\nles [b]modifications[/b]  -0.31\n"
+    assert "\x1b[1mEnregistrer" in found and "\x1b[2m  -0.31" in found
+    expected = "1. Enregistrer  -0.31\n2. Sauver  -1.50\n"
+    assert plain(shown(SEVERAL, terminal=True)) == expected
+    cut = plain(shown({**SEVERAL, "truncated": True}, terminal=True))
+    assert cut.endswith("Sauver  -1.50  [too long: its end was not read]\n")
+
+
 def test_brackets_are_not_markup():
     row = {**NER, "text": "[bold]x[/bold]", "entities": []}
     assert shown(row, terminal=False) == "[bold]x[/bold]\n"
@@ -195,6 +228,8 @@ def test_brackets_are_not_markup():
         {**LABEL, "text": "\x1b[2Jgone\x07", "words": []},
         {**LABEL, "label": "\x1b[2Jgone\x07"},
         {**POS, "tokens": ["\x1b[2Jgone\x07"], "tags": ["NN"]},
+        {**TRANSLATION, "translation": "\x1b[2Jgone\x07"},
+        {**SEVERAL, "translations": [{"text": "\x1b[2Jgone\x07", "score": 0.0}]},
     ],
 )
 def test_text_cannot_steer_the_terminal(terminal, row):

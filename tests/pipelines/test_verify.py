@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 
 from seqloom.pipelines import verify as module
-from seqloom.pipelines.verify import VerificationError, compare, decode, main, plain
+from seqloom.pipelines.verify import (
+    VerificationError,
+    call_signature,
+    compare,
+    decode,
+    encode,
+    main,
+    plain,
+)
 
 
 def test_equal_values_pass():
     compare({"a": [1, "x", 0.5]}, {"a": [1, "x", 0.5 + 9e-6]}, "here")
+    compare([-800.0, "-inf"], [-800.007, "-inf"], "here")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +27,8 @@ def test_equal_values_pass():
         ([1, 2], [1], "here, length: expected 2, got 1"),
         ({"tags": ["O", "B"]}, {"tags": ["O", "O"]}, r"here, tags\[1\]: expected 'B'"),
         ([0.5], [0.50002], r"here\[0\]: expected 0.5, got 0.50002"),
+        ([-800.0], [-800.009], "expected -800.0, got -800.009"),
+        (["-inf"], [-800.0], "expected '-inf', got -800.0"),
         ([0.5], [math.nan], "got nan"),
         ([math.nan], [math.nan], "expected nan"),
         ([1], ["1"], "expected 1, got '1'"),
@@ -35,7 +46,30 @@ def test_plain_outputs_and_golden_inputs():
         "starts": np.array([], np.int64),
     }
     assert plain(outputs) == {"scores": [0.5], "starts": [], "tags": ["O", "Zoë"]}
+    rows = np.array([["Zoë".encode(), b""]], object)
+    outputs = {"texts": rows, "scores": np.array([[0.0, -np.inf]], np.float32)}
+    assert plain(outputs) == {"scores": [[0.0, "-inf"]], "texts": [["Zoë", ""]]}
+    assert encode([b"\xff"]) == ["/w=="]
     assert decode(["/w=="]) == [b"\xff"]
+
+
+def test_golden_inputs_keep_their_types():
+    inputs = {
+        "texts": ["/w=="],
+        "row_lengths": [2, 0],
+        "beam": {"int32": 4},
+        "length_penalty": {"float32": 0.5},
+    }
+    got = call_signature(lambda **tensors: tensors, inputs)
+    assert got["texts"].numpy().tolist() == [b"\xff"]
+    types = {name: tensor.dtype.name for name, tensor in got.items()}
+    assert types == {
+        "texts": "string",
+        "row_lengths": "int64",
+        "beam": "int32",
+        "length_penalty": "float32",
+    }
+    assert got["beam"].shape == () and int(got["beam"]) == 4
 
 
 def test_command(monkeypatch, capsys, tmp_path):

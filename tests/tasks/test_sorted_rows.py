@@ -67,7 +67,8 @@ def test_ragged_results_and_what_stands_beside_keep_their_rows(monkeypatch):
     assert pairs.numpy().tolist() == [[str(n).encode()] * 2 for n in range(len(ROWS))]
 
 
-def test_groups_may_be_given_another_size():
+def test_groups_may_be_smaller(monkeypatch):
+    monkeypatch.setattr(sorted_rows, "CHUNK_TOKENS", 72)
     groups = []
 
     def note(rows, lengths):
@@ -75,5 +76,5 @@ def test_groups_may_be_given_another_size():
         return sums_and_pairs(rows, lengths)
 
     rows = tf.ragged.constant(ROWS, dtype=tf.int32)
-    map_sorted(rows, note, SPECS, chunk_tokens=tf.constant(24))
+    map_sorted(rows, note, SPECS, divisor=tf.constant(3))
     assert groups == [[12, 5], [3, 2, 1, 1]]

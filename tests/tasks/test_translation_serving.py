@@ -179,10 +179,9 @@ def test_no_texts_give_no_translations(recurrent):
 
 
 def test_a_saved_model_answers_alike_and_holds_no_optimizer(recurrent, tmp_path):
-    task, model, _ = recurrent
+    _, model, module = recurrent
     model.compile(keras.optimizers.Adam(0.1))
     model.optimizer.build(model.trainable_variables)
-    module = task.serving_module(model)
     functions = {name: getattr(module, name) for name in SIGNATURES}
     tf.saved_model.save(module, tmp_path, signatures=functions)
     size = sum(np.prod(weight.shape) for weight in model.variables)
