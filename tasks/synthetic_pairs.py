@@ -19,7 +19,10 @@ from seqloom.tasks.records import SentencePair
 KINDS = ("copy", "reverse")
 SIZES = {"train": 4000, "dev": 200, "test": 200}
 MIN_WORDS, MAX_WORDS = 2, 5
-WORDS = "balo dorn fiju gump jasu lusk mivo quon tarp wozy".split()
+WORDS = (
+    *("balo", "dorn", "fiju", "gump", "jasu"),
+    *("lusk", "mivo", "quon", "tarp", "wozy"),
+)
 
 
 def synthetic_pairs(
