@@ -1,5 +1,7 @@
 """The recurrent decoder: from what an encoder read to a sequence of tokens."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -113,7 +115,7 @@ class RecurrentDecoder(keras.layers.Layer):
             )
             for number in range(num_layers)
         ]
-        self.looking = None
+        self.looking: Any = None
         if attention != "none":
             self.looking = Attention(
                 score,

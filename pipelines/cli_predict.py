@@ -90,7 +90,9 @@ def predict(
     import_engine()
     from seqloom.pipelines.predict import predict_command
 
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in options.items() if value is not None
+    }
     predict_command(folder, texts, file=file, as_json=as_json, **given)
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def translate_greedily(
         SentencePieceProcessor(model_file=str(folder / f"{side}.model"))
         for side in ("source", "target")
     )
-    task = trained.task
+    task: Any = trained.task
     pieces = [
         row[: task.max_length] for row in source.encode(list(sources), out_type=str)
     ]

@@ -1,5 +1,7 @@
 """The batches of a training, epoch by epoch, spread over replicas and workers."""
 
+from typing import Any
+
 import numpy as np
 
 from seqloom.pipelines import batching
@@ -18,7 +20,7 @@ class Feed:
 
     def __init__(self, task, examples, strategy, settings: TrainingConfig, seed: int):
         self.task = task
-        self._examples = (None, examples)
+        self._examples: tuple[int | None, Any] = (None, examples)
         self.strategy = strategy
         self.settings = settings
         self.seed = seed

@@ -53,7 +53,7 @@ def predict_command(
     with _progress(console, file) as advance:
         for number, row in enumerate(rows, start=1):
             _show(console, number, row, as_json)
-            if attention is not None and len(drawn) < MOST_EXAMPLES:
+            if attention and row["target_pieces"] and len(drawn) < MOST_EXAMPLES:
                 drawn.append(row)
             advance()
     if attention is not None:
@@ -72,13 +72,13 @@ def _show(console: Console, number: int, row: dict, as_json: bool) -> None:
 
 def _draw(rows: Sequence[dict], path: Path) -> None:
     if not rows:
-        print(f"There was no text: {path} is not drawn.", file=sys.stderr)
+        print(f"Nothing was translated: {path} is not drawn.", file=sys.stderr)
         return
     try:
         figures.save(draw_attention(rows), path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}. Name another.") from error
-    print(f"Drawn: {path}, of the first {len(rows)} texts", file=sys.stderr)
+    print(f"Drawn: {path}, of {len(rows)} texts", file=sys.stderr)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def plain_translation(row: Mapping[str, Any]) -> Text:
     if "translations" not in row:
         return Text(_one_line(row["translation"]))
     lines = [
-        f"{number} {found['score']:.2f}  {_one_line(found['text'])}"
+        f"{number} {found['score']:.2f}  {_one_line(found['text'])}".rstrip()
         for number, found in enumerate(row["translations"], start=1)
     ]
     return Text("\n".join(lines))
@@ -64,16 +64,9 @@ def draw_attention(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """The alignments of rows with attention, on one page."""
     examples = []
     for row in rows:
-        shape = (len(row["target_pieces"]), len(row["source_pieces"]))
-        weights = np.reshape(np.array(row["attention"], float), shape)
-        examples.append(
-            Alignment(
-                row["source_pieces"],
-                row["target_pieces"],
-                weights,
-                f"score {row['score']:.2f}",
-            )
-        )
+        sides = row["source_pieces"], row["target_pieces"]
+        title = f"score {row['score']:.2f}"
+        examples.append(Alignment(*sides, np.array(row["attention"]), title))
     return alignments(examples)
 
 

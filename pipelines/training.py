@@ -174,19 +174,19 @@ class Trainer:
         for weight, value in zip(self.model.trainable_variables, values, strict=True):
             weight.assign(value)
         metrics = validate()
-        value = self._monitored(metrics)
-        improved = self.position.would_improve(value, self.settings.monitor)
+        reached = self._monitored(metrics)
+        improved = self.position.would_improve(reached, self.settings.monitor)
         if improved and self._keep_weights():
             step, epoch = self.position.step, self.position.epoch
             self.position.best = {
                 "step": step,
                 "epoch": epoch,
-                "value": value,
+                "value": reached,
                 "metrics": metrics,
             }
         self.progress.say(
             f"The mean of the last {count} checkpoints has {self.settings.monitor} "
-            f"{value:.4f}: {'better than all, kept' if improved else 'not kept'}."
+            f"{reached:.4f}: {'better than all, kept' if improved else 'not kept'}."
         )
 
     def _end_epoch(self, total_steps: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -98,7 +99,10 @@ class TranslationTask:
         self.label_smoothing = label_smoothing
         self.search = search or Search()
         self.model_arguments = dict(model or {})
-        self._fit_arguments = {"vocabulary_size": vocabulary_size, "kind": tokenizer}
+        self._fit_arguments: dict[str, Any] = {
+            "vocabulary_size": vocabulary_size,
+            "kind": tokenizer,
+        }
         self._subwords: tuple[Subwords, Subwords] | None = None
 
     # === Vocabulary ===

@@ -156,9 +156,11 @@ class TranslationServing(tf.Module):
             return self._writer.translate(texts, attention, drawn, **options)
 
         translate.get_concrete_function()  # finds what makes no sense
-        return lambda texts, first=0: translate(
-            tf.constant(texts, tf.string), [seed or 0, first]
-        )
+
+        def answer(texts, first: int = 0) -> dict:
+            return translate(tf.constant(texts, tf.string), [seed or 0, first])
+
+        return answer
 
 
 class _Writer:
