@@ -20,6 +20,15 @@ def check_dropout(layer, rate):
         )
 
 
+def check_share(layer, **shares):
+    """Raise ValueError unless every share is from 0 to 1."""
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ValueError(
+                f"{type(layer).__name__} needs 0 <= {name} <= 1, got {name}={share!r}."
+            )
+
+
 def check_choice(layer, name, choice, choices):
     """Raise ValueError unless choice is one of choices."""
     if choice not in choices:

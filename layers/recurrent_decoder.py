@@ -12,6 +12,8 @@ from seqloom.layers.embedding import TokenEmbedding
 from seqloom.layers.logits import TokenLogits
 from seqloom.layers.masking import apply_mask
 from seqloom.layers.recurrent import CELLS
+from seqloom.layers.sampling import draw_tokens
+from seqloom.layers.scheduled_sampling import ScheduledSampling
 from seqloom.layers.unroll import unroll
 
 ATTENTIONS = ("none", "first_layer", "input_feeding")
@@ -51,6 +53,9 @@ class RecurrentDecoder(keras.layers.Layer):
         embedding: A `TokenEmbedding` to share with an encoder; by default a new one, U
             wide.
         tied: Score the tokens by the table of the embedding; see `TokenLogits`.
+        scheduled_sampling, scheduled_sampling_ramp: In training, read so many of its own tokens
+            instead of the targets; see `ScheduledSampling`. No gradient flows through
+            the choice.
 
     Call arguments:
         targets: `(B, T)` int32 tokens written so far, the begin token first, padded
@@ -88,6 +93,8 @@ class RecurrentDecoder(keras.layers.Layer):
         dropout=0.0,
         embedding=None,
         tied=True,
+        scheduled_sampling=0.0,
+        scheduled_sampling_ramp=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -140,6 +147,11 @@ class RecurrentDecoder(keras.layers.Layer):
             keras.layers.SpatialDropout1D(dropout, dtype=policy)
             for _ in self.layers[1:]
         ]
+        self.sampling: Any = None
+        if scheduled_sampling:
+            self.sampling = ScheduledSampling(
+                scheduled_sampling, scheduled_sampling_ramp, name="sampling"
+            )
 
     @property
     def use_cudnn(self):
@@ -166,6 +178,8 @@ class RecurrentDecoder(keras.layers.Layer):
             self.looking.build((None, None, self.units), memory_shape)
             self.join.build((None, features + self.units))
         self.logits.build((None, None, self.units))
+        if self.sampling is not None:
+            self.sampling.build(targets_shape)
 
     # === All steps at once ===
 
@@ -174,7 +188,9 @@ class RecurrentDecoder(keras.layers.Layer):
     ):
         inputs = self.input_dropout(self.embedding(targets), training=training)
         state = self.begin(memory, memory_mask, initial_state)
-        if self.looking is None:
+        if self.sampling is not None and training:
+            features, attention = self._read_own(targets, state)
+        elif self.looking is None:
             features = self._read(inputs, state.own["layers"], training)
             steps = (*ops.shape(targets), ops.shape(memory)[1])
             attention = ops.zeros(steps, dtype="float32")  # (B, T, S)
@@ -193,17 +209,46 @@ class RecurrentDecoder(keras.layers.Layer):
 
     def _look_and_read(self, inputs, state, training):
         """Features `(B, T, U)` and attention `(B, T, S)`, step by step."""
-        ones = ops.ones((ops.shape(inputs)[0], 1, self.units), self.compute_dtype)
-        kept = [
-            dropout(ones, training=training)[:, 0] for dropout in self.layer_dropouts
-        ]
+        kept = self._kept(ops.shape(inputs)[0], training)
 
         def step(token, own):
             features, own, weights = self._advance(token, own, state.shared, kept)
             return [features, weights], own
 
-        widths = [(self.compute_dtype, self.units), ("float32", None)]
-        return unroll(step, inputs, state.own, widths)
+        return unroll(step, inputs, state.own, self._widths())
+
+    def _read_own(self, targets, state):
+        """As `_look_and_read`, but reading some of what it would have written."""
+        rows, steps = ops.shape(targets)
+        kept = self._kept(rows, training=True)
+        ones = ops.ones((rows, steps, self.embedding.units), self.compute_dtype)
+        inputs = (
+            targets,
+            *self.sampling(targets),
+            self.input_dropout(ones, training=True),
+        )
+
+        def step(given, carried):
+            target, is_own, uniform, kept_inputs = given
+            own, features = carried
+            written = draw_tokens(self.logits(features), uniform)
+            token = ops.where(is_own, written, ops.cast(target, "int32"))
+            token = self.embedding(token) * kept_inputs  # (B, E)
+            features, own, weights = self._advance(token, own, state.shared, kept)
+            return [features, weights], (own, features)
+
+        nothing = ops.zeros((rows, self.units), self.compute_dtype)
+        return unroll(step, inputs, (state.own, nothing), self._widths())
+
+    def _kept(self, rows, training):
+        """What each layer but the first gets its inputs multiplied by, `(B, U)`."""
+        ones = ops.ones((rows, 1, self.units), self.compute_dtype)
+        return [
+            dropout(ones, training=training)[:, 0] for dropout in self.layer_dropouts
+        ]
+
+    def _widths(self):
+        return [(self.compute_dtype, self.units), ("float32", None)]
 
     # === One step ===
 
@@ -313,6 +358,8 @@ class RecurrentDecoder(keras.layers.Layer):
             "dropout": self.dropout,
             "embedding": keras.saving.serialize_keras_object(self.embedding),
             "tied": self.tied,
+            "scheduled_sampling": self.sampling.share if self.sampling else 0.0,
+            "scheduled_sampling_ramp": self.sampling.ramp if self.sampling else 1,
         }
 
     @classmethod

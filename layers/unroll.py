@@ -9,23 +9,25 @@ def unroll(step, inputs, state, widths):
     Keras' `ops.scan` fails over an unknown number of steps.
 
     Args:
-        step: (input `(B, D)`, state) to (list of outputs `(B, F)`, state).
-        inputs: `(B, T, D)`.
+        step: (inputs `(B, ...)`, state) to (list of outputs `(B, F)`, state).
+        inputs: `(B, T, ...)`, or any nest of such.
         state: The first state, any nest of tensors.
         widths: dtype and width F of each output; a width of None is told by the graph.
 
     Returns:
         List of the outputs, each `(B, T, F)`.
     """
-    by_step = tf.transpose(inputs, (1, 0, 2))  # (T, B, D)
-    number = tf.shape(by_step)[0]
+    by_step = tf.nest.map_structure(_steps_first, inputs)  # (T, B, ...)
+    first = tf.nest.flatten(by_step)[0]
+    number = tf.shape(first)[0]
     arrays = [
-        tf.TensorArray(dtype, number, element_shape=[inputs.shape[0], width])
+        tf.TensorArray(dtype, number, element_shape=[first.shape[1], width])
         for dtype, width in widths
     ]
 
     def take(index, arrays, state):
-        outputs, state = step(by_step[index], state)
+        given = tf.nest.map_structure(lambda rows: rows[index], by_step)
+        outputs, state = step(given, state)
         arrays = [a.write(index, o) for a, o in zip(arrays, outputs, strict=True)]
         return index + 1, arrays, state
 
@@ -33,3 +35,7 @@ def unroll(step, inputs, state, widths):
         lambda index, *_: index < number, take, (0, arrays, state)
     )
     return [tf.transpose(array.stack(), (1, 0, 2)) for array in arrays]
+
+
+def _steps_first(rows):
+    return tf.transpose(rows, [1, 0, *range(2, len(rows.shape))])

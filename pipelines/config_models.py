@@ -1,8 +1,8 @@
 """The settings under `model`: a section for each shape of task."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqloom.pipelines.config_fields import (
     Count,
@@ -196,6 +196,14 @@ class TranslationModelConfig(Section):
     normalizer: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="how the scores of attention become weights"
     )
+    scheduled_sampling: Share = Field(
+        0.0,
+        description="recurrent: share of the pieces that training reads from what the "
+        "decoder would have written, instead of the target",
+    )
+    scheduled_sampling_ramp: Count = Field(
+        1, description="recurrent: steps over which that share rises from 0"
+    )
     num_heads: Count = Field(4, description="transformer: attention heads of a layer")
     feed_forward_units: Count = Field(
         1024, description="transformer: width inside the feed-forward network"
@@ -228,3 +236,13 @@ class TranslationModelConfig(Section):
     max_extra: CountOrZero = Field(
         10, description="pieces that a translation may have besides"
     )
+
+    @model_validator(mode="after")
+    def _only_recurrent_decoders_sample(self) -> Self:
+        if self.scheduled_sampling and self.kind != "recurrent":
+            raise ValueError(
+                f"model.scheduled_sampling={self.scheduled_sampling} is for recurrent "
+                f"decoders, this one is a {self.kind}. Set it to 0, or set "
+                "model.kind=recurrent"
+            )
+        return self

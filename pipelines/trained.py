@@ -161,6 +161,7 @@ _FREE = (
     "dropout",
     "word_dropout",
     "sampling",
+    "scheduled_sampling_ramp",
     "label_smoothing",
     "class_weights",
     "beam",

@@ -103,6 +103,8 @@ def build_translator(
     attention: str = "first_layer",
     score: str = "additive",
     normalizer: str = "softmax",
+    scheduled_sampling: float = 0.0,
+    scheduled_sampling_ramp: int = 1,
     num_heads: int = 4,
     feed_forward_units: int = 1024,
     norm: str = "pre",
@@ -118,7 +120,8 @@ def build_translator(
         target_size: That of target ids; None: both sides share vocabulary and
             embedding.
         kind: `recurrent` or `transformer`, of encoder and decoder.
-        attention: Of a recurrent decoder; see `RecurrentDecoder`.
+        attention, scheduled_sampling, scheduled_sampling_ramp: Of a recurrent decoder; see
+            `RecurrentDecoder`.
         max_length: Longest sentence in pieces, for learned positions.
         tied: Score target pieces by their embedding.
     """
@@ -143,6 +146,8 @@ def build_translator(
             normalizer=normalizer,
             embedding=target,
             tied=tied,
+            scheduled_sampling=scheduled_sampling,
+            scheduled_sampling_ramp=scheduled_sampling_ramp,
             name="decoder",
             **cells,
         )
