@@ -119,6 +119,9 @@ class TrainingConfig(Section):
     monitor: Name = Field(
         "loss", description="the validation metric that says which weights are best"
     )
+    validate_epochs: Count = Field(
+        1, description="validate after every so many epochs, and after the last"
+    )
     patience: Count | None = Field(
         None, description="stop after this many validations without a better value"
     )

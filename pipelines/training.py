@@ -100,7 +100,8 @@ class Trainer:
             while not self.position.finished:
                 calls.on_epoch_begin(self.position.epoch)
                 logs = self._train_epoch(calls, total_steps)
-                logs |= self._validate(validate)
+                if self._validation_due(total_steps):
+                    logs |= self._validate(validate)
                 calls.on_epoch_end(self.position.epoch, logs)
                 self._end_epoch(total_steps)
             calls.on_train_end()
@@ -142,6 +143,16 @@ class Trainer:
             calls.on_train_batch_end(last, {"loss": position.mean_loss})
             self._stop_on_the_way(last=position.batch >= len(plan))
         return {"loss": position.mean_loss}
+
+    def _validation_due(self, total_steps: int) -> bool:
+        """After every so many epochs, and always at the end."""
+        epochs = self.position.epoch + 1
+        return (
+            epochs % self.settings.validate_epochs == 0
+            or epochs >= self.settings.epochs
+            or self.position.step >= total_steps
+            or bool(self.model.stop_training)
+        )
 
     def _validate(self, validate) -> dict:
         """Validation metrics of the (averaged) weights; keeps them if they are best."""
