@@ -53,9 +53,9 @@ class RecurrentDecoder(keras.layers.Layer):
         embedding: A `TokenEmbedding` to share with an encoder; by default a new one, U
             wide.
         tied: Score the tokens by the table of the embedding; see `TokenLogits`.
-        scheduled_sampling, scheduled_sampling_ramp: In training, read so many of its own tokens
-            instead of the targets; see `ScheduledSampling`. No gradient flows through
-            the choice.
+        scheduled_sampling, scheduled_sampling_ramp: The share and ramp of a
+            `ScheduledSampling`: in training, so many tokens are its own instead of the
+            targets. No gradient flows through what it wrote.
 
     Call arguments:
         targets: `(B, T)` int32 tokens written so far, the begin token first, padded

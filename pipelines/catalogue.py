@@ -59,7 +59,8 @@ def _classification(config: Config, spans: bool) -> "Task":
 
 
 def _translation(config: Config, spans: bool) -> "Task":
-    from seqloom.tasks.translation import Search, TranslationTask
+    from seqloom.tasks.translation import TranslationTask
+    from seqloom.tasks.translation_search import Search
 
     settings = config.model.model_dump()
     search = {

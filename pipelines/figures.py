@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from seqloom.pipelines.scores import metric_name, plain_score
 from seqloom.tasks.figure_style import BLUE, GREY, ORANGE, STYLE
 
 Row = Mapping[str, Any]
@@ -115,7 +116,9 @@ def _draw_validation(
     axis.plot(steps, values, color=ORANGE, marker="o")
     best = _mark_best(axis, steps, values, best_step, np.nanargmax)
     axis.set_ylabel(name)
-    where = f": best {values[best]:.4f} at step {steps[best]:,}" if best >= 0 else ""
+    where = ""
+    if best >= 0:
+        where = f": best {plain_score(monitor, values[best])} at step {steps[best]:,}"
     axis.set_title(f"Validation {name}{where}")
     axis.margins(y=0.12)
 
@@ -182,8 +185,3 @@ def smooth(values: np.ndarray, share: float = 0.04) -> np.ndarray:
     middle = slice(width // 2, width // 2 + len(values))
     with np.errstate(invalid="ignore"):
         return total[middle] / count[middle]
-
-
-def metric_name(key: str) -> str:
-    """A metric's key as people write it: `conlleval_f1` is `conlleval F1`."""
-    return key.replace("_", " ").replace("f1", "F1")

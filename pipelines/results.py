@@ -9,6 +9,7 @@ from rich.table import Table
 from seqloom.pipelines import figures
 from seqloom.pipelines.evaluation import Evaluator
 from seqloom.pipelines.run import Run
+from seqloom.pipelines.scores import plain_score
 from seqloom.pipelines.settings import read_resolved
 from seqloom.pipelines.splits import Splits
 from seqloom.pipelines.trained import Trained
@@ -67,8 +68,8 @@ def show_summary(console: Console, run: Run) -> None:
     for name in test:
         if name.startswith(NOT_SHOWN):
             continue
-        shown = f"{validation[name]:.4f}" if name in validation else ""
-        table.add_row(name, shown, f"{test[name]:.4f}")
+        shown = plain_score(name, validation[name]) if name in validation else ""
+        table.add_row(name, shown, plain_score(name, test[name]))
     console.print(table)
     training = metrics.get("training")
     if training:

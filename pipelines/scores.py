@@ -28,6 +28,11 @@ def metric_name(metric: str) -> str:
     return " ".join(words.get(word, word) for word in metric.split("_"))
 
 
+def plain_score(name: str, value: float) -> str:
+    """A score on its own scale, with as many digits as say something."""
+    return f"{value:.2f}" if name in AS_THEY_ARE else f"{value:.4f}"
+
+
 def score_text(metrics: Mapping[str, float], name: str) -> str:
     """A score out of 1 in percent; those on other scales as they are."""
     value = metrics.get(name)

@@ -41,7 +41,8 @@ def sync(
     if (path / "tracking" / "spool.jsonl").exists():
         runs, runs_dir = [path], path.resolve().parent.parent
     else:
-        found = [*path.glob("*/*/tracking"), *path.glob("*/tracking")]
+        places = ("*/tracking", "*/*/tracking", "*/comparisons/*/tracking")
+        found = [folder for place in places for folder in path.glob(place)]
         links = {folder.parent for folder in found if folder.parent.is_symlink()}
         runs = sorted({f.parent for f in found if (f / "spool.jsonl").exists()} - links)
         runs_dir = path.resolve()

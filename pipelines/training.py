@@ -24,6 +24,7 @@ from seqloom.pipelines.optimization import (
 from seqloom.pipelines.position import Position, lower_is_better
 from seqloom.pipelines.progress import TrainingProgress
 from seqloom.pipelines.run import Run
+from seqloom.pipelines.scores import plain_score
 from seqloom.pipelines.steps import SMALLEST_LOSS_SCALE, TrainingStep
 from seqloom.pipelines.strategy import any_worker
 from seqloom.pipelines.training_log import TrainingLog
@@ -195,9 +196,11 @@ class Trainer:
                 "value": reached,
                 "metrics": metrics,
             }
+        name = self.settings.monitor
         self.progress.say(
-            f"The mean of the last {count} checkpoints has {self.settings.monitor} "
-            f"{reached:.4f}: {'better than all, kept' if improved else 'not kept'}."
+            f"The mean of the last {count} checkpoints has {name} "
+            f"{plain_score(name, reached)}: "
+            f"{'better than all, kept' if improved else 'not kept'}."
         )
 
     def _end_epoch(self, total_steps: int) -> None:

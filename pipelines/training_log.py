@@ -7,6 +7,7 @@ import numpy as np
 
 from seqloom.pipelines.position import Position
 from seqloom.pipelines.progress import TrainingProgress
+from seqloom.pipelines.scores import plain_score
 
 
 class TrainingLog:
@@ -63,7 +64,9 @@ class TrainingLog:
         place = {"step": position.step, "epoch": position.epoch + 1}
         self.rows.append({**place, "seconds": round(seconds, 1), **values})
         self.log({f"validation/{k}": v for k, v in metrics.items()}, position.step)
-        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in list(metrics)[:3])
+        shown = "  ".join(
+            f"{name} {plain_score(name, metrics[name])}" for name in list(metrics)[:3]
+        )
         self.progress.say(
             f"epoch {position.epoch + 1:3}  step {position.step:6}  "
             f"{seconds:6.0f} s  loss {metrics.get('loss', math.nan):.4f}  "

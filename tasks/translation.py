@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seqloom.layers import DecodingOptions, generate
+from seqloom.layers import generate
 from seqloom.tasks.examples import Examples
 from seqloom.tasks.records import SentencePair
 from seqloom.tasks.subwords import Subwords
 from seqloom.tasks.translation_figures import bleu_by_length
 from seqloom.tasks.translation_inside import Glimpse, choose_sources
 from seqloom.tasks.translation_metrics import TranslationScores, score_translations
+from seqloom.tasks.translation_search import Search, within_positions
 from seqloom.tasks.translator import build_translator, translation_loss
 
 BEGIN, END = 2, 3
 TEXTS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Search:
-    """How a translation is looked for.
-
-    Args:
-        beam: Hypotheses that are followed; 1 is greedy.
-        length_penalty, coverage_penalty: See `DecodingOptions`.
-        max_ratio: Longest translation in pieces, in those of its source ...
-        max_extra: ... and so many more.
-    """
-
-    beam: int = 5
-    length_penalty: float = 1.0
-    coverage_penalty: float = 0.0
-    max_ratio: float = 2.0
-    max_extra: int = 10
-
-    def options(self, source_lengths, **changes) -> DecodingOptions:
-        """The options for sources of `(B,)` pieces."""
-        longest = self.max_ratio * tf.cast(source_lengths, tf.float32)
-        values = {
-            "beam": self.beam,
-            "length_penalty": self.length_penalty,
-            "coverage_penalty": self.coverage_penalty,
-            "max_length": tf.cast(longest, tf.int32) + self.max_extra,
-        }
-        return DecodingOptions(**{**values, **changes})
 
 
 class TranslationTask:
@@ -210,6 +181,11 @@ class TranslationTask:
     # === Model ===
 
     def build_model(self):
+        if self.search.beam > self.target.size:
+            raise ValueError(
+                f"beam={self.search.beam} is larger than the vocabulary of "
+                f"{self.target.size} pieces. Set it to 10 or less."
+            )
         return build_translator(
             self.source.size,
             None if self.joint else self.target.size,
@@ -240,7 +216,9 @@ class TranslationTask:
         source_ids, labels = batch[0]["source_ids"], batch[1]
         lengths = tf.math.count_nonzero(source_ids, axis=1)
         changes = {"beam": 1} if quick else {}
-        options = self.search.options(lengths, **changes)
+        options = within_positions(
+            self.search.options(lengths, **changes), model.decoder
+        )
         found = generate(
             model.decoder, model.begin(source_ids), options, source_mask=source_ids != 0
         )

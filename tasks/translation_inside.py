@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from seqloom.layers import TransformerDecoder, generate
 from seqloom.tasks.alignment_figure import Alignment, alignments
 from seqloom.tasks.heads_figure import attention_heads, self_attention
+from seqloom.tasks.translation_search import within_positions
 from seqloom.tasks.translator import Translator
 
 NUM_EXAMPLES = 4
@@ -71,7 +72,9 @@ class Glimpse:
 
     def _translate(self, source_ids):
         lengths = tf.math.count_nonzero(source_ids, axis=1)
-        options = self.task.search.options(lengths, beam=1)
+        options = within_positions(
+            self.task.search.options(lengths, beam=1), self.model.decoder
+        )
         state = self.model.begin(source_ids)
         return generate(self.model.decoder, state, options, collect_attention=True)
 

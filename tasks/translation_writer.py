@@ -10,6 +10,7 @@ from seqloom.layers import DecodingOptions, generate
 from seqloom.tasks.sorted_rows import map_sorted
 from seqloom.tasks.subwords import BEGIN
 from seqloom.tasks.tagging_serving import cudnn
+from seqloom.tasks.translation_search import within_positions
 
 BLANK = r"[\s\v\pZ]*"  # nothing but white space
 USUAL_BEAM = 8  # from twice that on fewer texts are translated at once
@@ -107,10 +108,8 @@ class TranslationWriter:
         longest = options.max_length  # (b,)
         if given is not None:
             longest = tf.where(tf.equal(given, 0), longest, given)
-        positions = getattr(self.model.decoder, "max_length", None)
-        if positions is not None:  # learned ones, one of them for the begin
-            longest = tf.minimum(longest, positions - 1)
-        return options._replace(max_length=tf.where(blank, 0, longest))
+        options = options._replace(max_length=tf.where(blank, 0, longest))
+        return within_positions(options, self.model.decoder)
 
     def _looks(self, source_ids, target_ids, weights) -> dict:
         task = self.task

@@ -120,8 +120,8 @@ def build_translator(
         target_size: That of target ids; None: both sides share vocabulary and
             embedding.
         kind: `recurrent` or `transformer`, of encoder and decoder.
-        attention, scheduled_sampling, scheduled_sampling_ramp: Of a recurrent decoder; see
-            `RecurrentDecoder`.
+        attention, scheduled_sampling, scheduled_sampling_ramp: Of a recurrent decoder;
+            see `RecurrentDecoder`.
         max_length: Longest sentence in pieces, for learned positions.
         tied: Score target pieces by their embedding.
     """

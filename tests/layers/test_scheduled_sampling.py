@@ -29,7 +29,8 @@ def test_share_rises_in_a_straight_line_and_never_takes_the_first():
     for _ in range(6):
         own, uniform = layer(targets)
         assert not own[:, 0].numpy().any()
-        assert 0 <= uniform.numpy().min() and uniform.numpy().max() < 1
+        assert uniform.numpy().min() >= 0
+        assert uniform.numpy().max() < 1
         shares.append(own[:, 1:].numpy().mean())
     # 10,000 draws: 0.02 is four standard deviations.
     np.testing.assert_allclose(shares, [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], atol=0.02)

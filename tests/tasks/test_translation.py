@@ -169,3 +169,26 @@ def test_without_attention_there_is_nothing_to_draw():
 def test_a_task_without_vocabulary_says_so():
     with pytest.raises(ValueError, match="Call fit_vocabulary or load_vocabulary"):
         _ = TranslationTask("translation").source
+
+
+def test_a_beam_larger_than_the_vocabulary_is_told_before_training():
+    task = new_task(search=Search(beam=999))
+    with pytest.raises(ValueError, match=r"beam=999 is larger than the vocabulary of"):
+        task.build_model()
+
+
+def test_learned_positions_bound_the_translations():
+    model = {"kind": "transformer", "position": "learned", "units": 8, "num_heads": 2}
+    task = new_task(
+        max_length=6,
+        search=Search(beam=2, max_ratio=5.0, max_extra=50),
+        model={**model, "feed_forward_units": 8, "num_layers": 1},
+    )
+    network = task.build_model()
+    batch = task.batch(task.examples(PAIRS), tf.range(2, dtype=tf.int64), False, 0)
+    outputs = network(batch[0])
+    token_ids, *_ = task.predict(network, batch, outputs)
+    # Six pieces, the end, and the begin, which is no part of the translation.
+    assert token_ids.shape[1] == 7
+    figures = task.look_inside(network, [{"source": text} for text, *_ in PAIRS[:2]])
+    assert "cross_heads" in figures
