@@ -44,14 +44,15 @@ class ScheduledSampling(keras.layers.Layer):
         self.seeds = keras.random.SeedGenerator()
 
     def build(self, targets_shape):
-        # On several replicas each counts its calls, and all are called together.
+        # Without aggregation each replica counts its calls: they are called together,
+        # and a nested function may not wait for other replicas.
         self.calls = self.add_weight(
             name="calls",
             shape=(),
             dtype="int32",
             initializer="zeros",
             trainable=False,
-            aggregation="only_first_replica",
+            aggregation="none",
         )
 
     def call(self, targets):

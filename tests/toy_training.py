@@ -4,6 +4,7 @@ A task of a few lines for the tests of the loop, and settings for those of all t
 """
 
 import io
+import os
 
 import keras
 import numpy as np
@@ -37,6 +38,37 @@ DEFAULTS = {
     "max_rows": 8,  # so that every epoch has 8 batches
     "epochs": 3,
 }
+
+
+def strategy_of(replicas: int) -> tf.distribute.Strategy:
+    """One device, or so many logical ones."""
+    devices = [f"CPU:{number}" for number in range(replicas)]
+    if replicas == 1:
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    return mirrored_strategy(devices)
+
+
+class At(keras.callbacks.Callback):
+    """Does something once, after a step of the whole training (counted from 1)."""
+
+    def __init__(self, step, action):
+        super().__init__()
+        self.step, self.action, self.count = step, action, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+        if self.count == self.step:
+            self.action()
+
+
+def stop_with(number):
+    """An action that sends this process a signal."""
+    return lambda: os.kill(os.getpid(), number)
+
+
+def assert_equal_weights(first, second):
+    for value, expected in zip(first, second, strict=True):
+        np.testing.assert_array_equal(value, expected)
 
 
 class Toy:
@@ -78,12 +110,7 @@ class ToyTraining:
 
     def __init__(self, folder, dropout=0.0, replicas=1, task=None, **settings):
         keras.utils.set_random_seed(1)
-        devices = [f"CPU:{number}" for number in range(replicas)]
-        strategy = (
-            mirrored_strategy(devices)
-            if replicas > 1
-            else tf.distribute.OneDeviceStrategy(devices[0])
-        )
+        strategy = strategy_of(replicas)
         self.task = task or Toy(dropout)
         with strategy.scope():
             self.model = self.task.build_model()

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toy_training import strategy_of
 
 from seqloom.pipelines import batching
 from seqloom.pipelines.averaging import WeightAverage
 from seqloom.pipelines.steps import TrainingStep
-from seqloom.pipelines.strategy import mirrored_strategy
 from seqloom.tasks.synthetic import synthetic_sentences
 from seqloom.tasks.tagging import TaggingTask
 
@@ -24,13 +24,6 @@ def task():
     )
     task.fit_vocabulary(synthetic_sentences("ner", "train", num_sentences=300))
     return task
-
-
-def strategy_of(num_replicas):
-    devices = [f"CPU:{number}" for number in range(num_replicas)]
-    if num_replicas == 1:
-        return tf.distribute.OneDeviceStrategy(devices[0])
-    return mirrored_strategy(devices)
 
 
 def train(task, num_replicas, accumulation, clip_norm=0.15, merge=1, decay=None):

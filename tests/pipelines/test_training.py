@@ -9,7 +9,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy_training import Toy, ToyTraining, toy_examples
+from toy_training import (
+    At,
+    Toy,
+    ToyTraining,
+    assert_equal_weights,
+    stop_with,
+    toy_examples,
+)
 
 from seqloom.pipelines import checkpoints as checkpoints_module
 from seqloom.pipelines.errors import UserError
@@ -22,31 +29,9 @@ from seqloom.tasks.tagging import TaggingTask
 STEPS_PER_EPOCH = 8  # of the toy on one replica
 
 
-def assert_equal_weights(first, second):
-    for value, expected in zip(first, second, strict=True):
-        np.testing.assert_array_equal(value, expected)
-
-
 def f1(*values):
     """Validation metrics, one dict for each validation."""
     return [{"f1": value, "loss": 1.0} for value in values]
-
-
-class At(keras.callbacks.Callback):
-    """Does something once, after a step of the whole training (counted from 1)."""
-
-    def __init__(self, step, action):
-        super().__init__()
-        self.step, self.action, self.count = step, action, 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.count += 1
-        if self.count == self.step:
-            self.action()
-
-
-def stop_with(number):
-    return lambda: os.kill(os.getpid(), number)
 
 
 # === Steps, epochs, validations ===
