@@ -49,6 +49,7 @@ DECODERS = {
     "GRU with attention": RECURRENT,
     "input feeding": (*RECURRENT, "model.attention=input_feeding"),
     "Transformer": (
+        "model.kind=transformer",
         "model.units=64",
         "model.num_layers=2",
         "model.feed_forward_units=128",

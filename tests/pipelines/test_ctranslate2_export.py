@@ -24,6 +24,7 @@ from seqloom.pipelines.verify import VerificationError
 from seqloom.tasks.records import SentencePair
 
 SMALL = [
+    "model.kind=transformer",
     "model.vocabulary_size=320",
     "model.units=8",
     "model.num_layers=1",
@@ -160,7 +161,7 @@ def test_a_recurrent_translator(installed, tmp_path):
 @pytest.mark.parametrize("content", [None, "", "{"])
 def test_no_test_sentences(installed, tmp_path, content):
     run = Run(tmp_path)
-    run.config_path.write_text(to_yaml(resolve("translation")))
+    run.config_path.write_text(to_yaml(resolve("translation", "transformer")))
     if content is not None:
         run.predictions_dir.mkdir()
         (run.predictions_dir / "test.jsonl").write_text(content)
@@ -174,7 +175,7 @@ def test_command_line(monkeypatch, tmp_path):
     stand_in.export_ctranslate2 = calls.append
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
     monkeypatch.setattr(cli, "import_engine", lambda: None)
-    (tmp_path / "config.yaml").write_text(to_yaml(resolve("translation")))
+    (tmp_path / "config.yaml").write_text(to_yaml(resolve("translation", "transformer")))
 
     def run(name):
         arguments = ["export", "--run", str(tmp_path), "--format", name]

@@ -74,7 +74,7 @@ ALIKE = {
     f"translation/{name}"
     for name in (
         *("multi30k_rnn", "multi30k_transformer", "multi30k_rnn_attention"),
-        *("tatoeba_fr", "transformer", "rnn_gru", "rnn_simple"),
+        *("tatoeba_fr", "rnn_attention", "rnn_gru", "rnn_simple"),
     )
 }
 TRAINED = [c for c in CONFIGS if not c.endswith("_minilm") and c not in ALIKE]
