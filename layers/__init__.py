@@ -10,6 +10,7 @@ RecurrentDecoder      writes a sequence by recurrent layers, with attention or w
 TransformerDecoder    writes a sequence by self- and cross-attention
 generate              lets any decoder write: greedily, by beam search or at random
 score                 how probable a decoder calls given sequences
+replace_unknown       copies the source token that an unknown one looked at
 Attention             for each query, a mean of values by how well their keys match
 Pooling               one vector for a sequence: by attention, mean, maximum or last
 LinearChainCRF        probability, best path and marginals of whole tag sequences
@@ -42,6 +43,7 @@ from seqloom.layers.transformer import TransformerEncoder
 from seqloom.layers.transformer_decoder import TransformerDecoder
 from seqloom.layers.transformer_decoder_layer import TransformerDecoderLayer
 from seqloom.layers.transformer_layer import TransformerEncoderLayer
+from seqloom.layers.unknown_replacement import replace_unknown
 
 __all__ = [
     "Attention",
@@ -69,5 +71,6 @@ __all__ = [
     "TransformerEncoderLayer",
     "generate",
     "iob2_constraints",
+    "replace_unknown",
     "score",
 ]
