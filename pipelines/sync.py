@@ -39,7 +39,9 @@ def sync(
     """
     path = Path(path)
     if (path / "tracking" / "spool.jsonl").exists():
-        runs, runs_dir = [path], path.resolve().parent.parent
+        folder = path.resolve()
+        runs = [path]
+        runs_dir = folder.parents[2 if folder.parent.name == "comparisons" else 1]
     else:
         places = ("*/tracking", "*/*/tracking", "*/comparisons/*/tracking")
         found = [folder for place in places for folder in path.glob(place)]

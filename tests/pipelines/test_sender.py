@@ -166,6 +166,21 @@ def test_another_server_gets_the_whole_run_and_that_is_said(
     assert f"was tracked at {dead_uri} before; all of it goes to {store_uri}" in said
 
 
+@pytest.mark.parametrize("place", ["ner/run", "ner/comparisons/run"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_runs_and_comparisons_are_found_below_all_runs(
+    store_uri, client, tmp_path, place, whole
+):
+    run_dir = tmp_path / place
+    log = spool.Spool(run_dir / "tracking")
+    created = {"run": run_dir.name, "name": "x", "experiment": "tests", "tags": {}}
+    log.append({"op": "create", "time": 1, "uri": store_uri, **created})
+    log.close()
+    [result] = sync(tmp_path if whole else run_dir)
+    assert (result.run_dir, result.waiting) == (run_dir, 0)
+    assert result.sent >= 1
+
+
 def test_a_killed_run_is_ended_by_sync(begin, store_uri, client, run_dir):
     log = spool.Spool(run_dir / "tracking")
     created = {"run": run_dir.name, "name": "x", "experiment": "tests", "tags": {}}

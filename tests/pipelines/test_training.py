@@ -68,6 +68,13 @@ def test_the_tracker_gets_what_the_history_has(tmp_path):
     assert logged == toy.history("val_loss")
 
 
+def test_validations_come_every_so_many_epochs_and_at_the_end(tmp_path):
+    toy = ToyTraining(tmp_path, epochs=5, validate_epochs=2)
+    toy.fit()
+    steps = [step for step, _ in toy.history("val_loss")]
+    assert steps == [STEPS_PER_EPOCH * epoch for epoch in (2, 4, 5)]
+
+
 def test_max_steps_ends_in_mid_epoch_with_a_validation(tmp_path):
     toy = ToyTraining(tmp_path, max_steps=STEPS_PER_EPOCH + 3)
     position = toy.fit()
