@@ -175,7 +175,9 @@ def test_command_line(monkeypatch, tmp_path):
     stand_in.export_ctranslate2 = calls.append
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
     monkeypatch.setattr(cli, "import_engine", lambda: None)
-    (tmp_path / "config.yaml").write_text(to_yaml(resolve("translation", "transformer")))
+    (tmp_path / "config.yaml").write_text(
+        to_yaml(resolve("translation", "transformer"))
+    )
 
     def run(name):
         arguments = ["export", "--run", str(tmp_path), "--format", name]
