@@ -4,6 +4,8 @@ TokenEmbedding        vectors of token ids; padding (id 0) is masked and exactly
 CharacterConvolution  vectors of words from their characters, by filters and a maximum
 CharacterRecurrence   the same by a bidirectional recurrent network
 PretrainedEncoder     a keras_nlp backbone over token ids, for rows of any length
+ConvolutionalEncoder  a grid of features of an image, by convolutions
+PretrainedImageEncoder  the same by a keras_nlp image backbone
 RecurrentEncoder      stack of simple, LSTM or GRU layers over a sequence
 TransformerEncoder    stack of self-attention and feed-forward layers over a sequence
 RecurrentDecoder      writes a sequence by recurrent layers, with attention or without
@@ -31,6 +33,11 @@ from seqloom.layers.decoder_state import DecoderState
 from seqloom.layers.decoding import DecodingOptions, Hypotheses, generate
 from seqloom.layers.embedding import TokenEmbedding
 from seqloom.layers.feed_forward import FeedForward
+from seqloom.layers.image import (
+    ConvolutionalEncoder,
+    GridPosition,
+    PretrainedImageEncoder,
+)
 from seqloom.layers.logits import TokenLogits
 from seqloom.layers.multi_head_attention import MultiHeadAttention
 from seqloom.layers.pooling import Pooling
@@ -49,15 +56,18 @@ __all__ = [
     "Attention",
     "CharacterConvolution",
     "CharacterRecurrence",
+    "ConvolutionalEncoder",
     "DecoderState",
     "DecodingOptions",
     "FeedForward",
+    "GridPosition",
     "Hypotheses",
     "LearnedPosition",
     "LinearChainCRF",
     "MultiHeadAttention",
     "Pooling",
     "PretrainedEncoder",
+    "PretrainedImageEncoder",
     "RecurrentBridge",
     "RecurrentDecoder",
     "RecurrentEncoder",

@@ -1,0 +1,190 @@
+"""Image encoders: from pixels to a grid of features."""
+
+import keras
+from keras import ops
+
+from seqloom.layers.arguments import check_dropout, check_positive
+
+
+@keras.saving.register_keras_serializable(package="seqloom")
+class ConvolutionalEncoder(keras.layers.Layer):
+    """Read images by convolutions, each of which halves the picture.
+
+        x_0 = (image - 127.5) / 127.5
+        x_n = relu(LayerNorm(Conv3x3(x_{n-1}, stride 2)))
+
+    and a last one of stride 1 with a residual, so that each place has seen its
+    neighbours.
+
+    Shapes: B batch, H and W pixels, C channels of the image, F the last filters.
+
+    Args:
+        filters: Channels after each halving.
+        dropout: Share of whole channels that is dropped before the last convolution.
+
+    Call arguments:
+        images: `(B, H, W, C)`, 0 to 255, integers or floats.
+
+    Returns:
+        `(B, H / 2^n, W / 2^n, F)`, rounded up, for n filters.
+
+    Reference: Lecun et al. 1998, Gradient-based learning applied to document
+    recognition, section II; the strides in place of pooling: Springenberg et al. 2015,
+    https://arxiv.org/abs/1412.6806.
+    """
+
+    def __init__(self, filters=(32, 64, 128), dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        if not filters:
+            raise ValueError(
+                "ConvolutionalEncoder needs at least one number of filters, got "
+                f"filters={filters!r}, for example (32, 64, 128)."
+            )
+        for number in filters:
+            check_positive(self, filters=number)
+        check_dropout(self, dropout)
+        self.filters = tuple(filters)
+        self.dropout = dropout
+        policy = self.dtype_policy
+        self.halvings = [
+            keras.layers.Conv2D(
+                number, 3, strides=2, padding="same", dtype=policy, name=f"halve_{n}"
+            )
+            for n, number in enumerate(self.filters)
+        ]
+        self.last = keras.layers.Conv2D(
+            self.filters[-1], 3, padding="same", dtype=policy, name="last"
+        )
+        self.norms = [
+            keras.layers.LayerNormalization(dtype=policy, name=f"norm_{n}")
+            for n in range(len(self.filters) + 1)
+        ]
+        self.channel_dropout = keras.layers.SpatialDropout2D(dropout, dtype=policy)
+
+    def build(self, images_shape):
+        shape = tuple(images_shape)
+        for halving, norm in zip(self.halvings, self.norms, strict=False):
+            halving.build(shape)
+            shape = halving.compute_output_shape(shape)
+            norm.build(shape)
+        self.last.build(shape)
+        self.norms[-1].build(shape)
+
+    def call(self, images, training=None):
+        features = ops.cast(images, self.compute_dtype) / 127.5 - 1
+        for halving, norm in zip(self.halvings, self.norms, strict=False):
+            features = ops.relu(norm(halving(features)))
+        dropped = self.channel_dropout(features, training=training)
+        return features + ops.relu(self.norms[-1](self.last(dropped)))
+
+    def compute_output_shape(self, images_shape):
+        shape = tuple(images_shape)
+        for halving in self.halvings:
+            shape = halving.compute_output_shape(shape)
+        return shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dropout": self.dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="seqloom")
+class PretrainedImageEncoder(keras.layers.Layer):
+    """Read images with a keras_nlp image backbone.
+
+        output = backbone(scale * image + offset)
+
+    Shapes: B batch, H and W pixels, G and K rows and columns of the grid, D its
+    features.
+
+    Args:
+        backbone: A keras_nlp image backbone (EfficientNet, ResNet, ...), or its
+            serialized form.
+        scale, offset: Of its preprocessing, from pixels between 0 and 255: a number, or
+            one for each channel; a keras_nlp `ImageConverter` has them.
+        frozen: Train nothing of the backbone. Its batch normalization then uses what
+            it has seen in its own training; while it is trained, its statistics are
+            those of the batch.
+
+    Call arguments:
+        images: `(B, H, W, 3)`, 0 to 255, RGB.
+
+    Returns:
+        `(B, G, K, D)`.
+    """
+
+    def __init__(self, backbone, scale=1.0, offset=0.0, frozen=True, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(backbone, dict):
+            backbone = keras.saving.deserialize_keras_object(backbone)
+        self.backbone = backbone
+        self.scale = scale
+        self.offset = offset
+        self.frozen = frozen
+        backbone.trainable = not frozen
+
+    def build(self, images_shape):
+        pass  # the backbone is built
+
+    def call(self, images, training=None):
+        images = ops.cast(images, self.compute_dtype)
+        images = images * ops.cast(self.scale, self.compute_dtype)
+        images = images + ops.cast(self.offset, self.compute_dtype)
+        return self.backbone(images, training=training and not self.frozen)
+
+    def compute_output_shape(self, images_shape):
+        return self.backbone.compute_output_shape(tuple(images_shape))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "scale": self.scale,
+            "offset": self.offset,
+            "frozen": self.frozen,
+        }
+
+
+@keras.saving.register_keras_serializable(package="seqloom")
+class GridPosition(keras.layers.Layer):
+    """Add to each place of a grid a vector of its row and one of its column.
+
+        output[b, i, j] = input[b, i, j] + row[i] + column[j]
+
+    A convolution alone hardly knows where it is, and attention not at all: both are
+    needed to say what is left of what.
+
+    Shapes: B batch, G rows, K columns, D features; G and K must be known.
+
+    Call arguments:
+        grid: `(B, G, K, D)`.
+
+    Returns:
+        `(B, G, K, D)`.
+
+    Reference: the sum of a vector for each axis, learned, of Dosovitskiy et al. 2021,
+    https://arxiv.org/abs/2010.11929, appendix D.4 (there the two are concatenated).
+    """
+
+    def build(self, grid_shape):
+        _, rows, columns, features = grid_shape
+        if rows is None or columns is None:
+            raise ValueError(
+                "GridPosition needs a grid whose rows and columns are known, got the "
+                f"shape {tuple(grid_shape)}. Give the images one size."
+            )
+        self.rows = self.add_weight(
+            name="rows", shape=(rows, 1, features), initializer="random_normal"
+        )
+        self.columns = self.add_weight(
+            name="columns", shape=(1, columns, features), initializer="random_normal"
+        )
+
+    def call(self, grid):
+        return grid + self.rows + self.columns
+
+    def compute_output_shape(self, grid_shape):
+        return tuple(grid_shape)
