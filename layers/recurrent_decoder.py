@@ -65,6 +65,9 @@ class RecurrentDecoder(keras.layers.Layer):
         initial_state: List of `(B, U)`, for each layer h, and for LSTM then c, such as
             `RecurrentBridge` gives. By default zeros.
 
+        first_input: `(B, E)` in the width of the embedding, read before the first token
+            as if it were one, such as an image. By default nothing.
+
     Returns:
         logits `(B, T, V)` float32 of the token after each, and attention `(B, T, S)`
         float32, which is all 0 without attention.
@@ -78,7 +81,8 @@ class RecurrentDecoder(keras.layers.Layer):
     Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, equations 4 to 6, and
     Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 3 (first_layer);
     Luong et al. 2015, https://arxiv.org/abs/1508.04025, equation 5 and section 3.3
-    (input_feeding).
+    (input_feeding); Vinyals et al. 2015, https://arxiv.org/abs/1411.4555, equation 10
+    (first_input).
     """
 
     def __init__(
@@ -184,10 +188,16 @@ class RecurrentDecoder(keras.layers.Layer):
     # === All steps at once ===
 
     def call(
-        self, targets, memory, memory_mask=None, initial_state=None, training=None
+        self,
+        targets,
+        memory,
+        memory_mask=None,
+        initial_state=None,
+        first_input=None,
+        training=None,
     ):
         inputs = self.input_dropout(self.embedding(targets), training=training)
-        state = self.begin(memory, memory_mask, initial_state)
+        state = self.begin(memory, memory_mask, initial_state, first_input)
         if self.sampling is not None and training:
             features, attention = self._read_own(targets, state)
         elif self.looking is None:
@@ -252,7 +262,7 @@ class RecurrentDecoder(keras.layers.Layer):
 
     # === One step ===
 
-    def begin(self, memory, memory_mask=None, initial_state=None):
+    def begin(self, memory, memory_mask=None, initial_state=None, first_input=None):
         """The state before the first token; see `DecoderState`."""
         rows = ops.shape(memory)[0]
         nothing = ops.zeros((rows, self.units), self.compute_dtype)
@@ -275,6 +285,9 @@ class RecurrentDecoder(keras.layers.Layer):
             shared["keys"] = self.looking.keys(memory)
         if memory_mask is not None:
             shared["mask"] = memory_mask
+        if first_input is not None:
+            first_input = ops.cast(first_input, self.compute_dtype)
+            _, own, _ = self._advance(first_input, own, shared)
         return DecoderState(shared, own)
 
     def step(self, tokens, state):
@@ -340,7 +353,13 @@ class RecurrentDecoder(keras.layers.Layer):
         return [logits, (*targets_shape, memory_shape[1])]
 
     def compute_output_spec(
-        self, targets, memory, memory_mask=None, initial_state=None, training=None
+        self,
+        targets,
+        memory,
+        memory_mask=None,
+        initial_state=None,
+        first_input=None,
+        training=None,
     ):
         shapes = self.compute_output_shape(targets.shape, memory.shape)
         return tuple(keras.KerasTensor(shape, dtype="float32") for shape in shapes)

@@ -243,3 +243,17 @@ def test_bridge_configuration_survives():
     assert type(bridge).from_config(bridge.get_config()).get_config() == (
         bridge.get_config()
     )
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_a_first_input_is_read_like_a_token_that_nothing_is_asked_after(attention):
+    layer = decoder(attention=attention, num_layers=2)
+    table = layer.embedding(np.arange(7)).numpy()
+    longer = np.concatenate([[[3], [5], [6]], TARGETS], axis=1).astype("int32")
+    expected, weights = layer(longer, MEMORY)
+    logits, own_weights = layer(TARGETS, MEMORY, first_input=table[[3, 5, 6]])
+    np.testing.assert_allclose(logits, expected[:, 1:], atol=1e-5)
+    np.testing.assert_allclose(own_weights, weights[:, 1:], atol=1e-5)
+    state = layer.begin(MEMORY, first_input=table[[3, 5, 6]])
+    stepped, *_ = layer.step(TARGETS[:, 0], state)
+    np.testing.assert_allclose(stepped, expected[:, 1], atol=1e-5)
