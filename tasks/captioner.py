@@ -1,0 +1,212 @@
+"""The captioning model: an encoder reads an image as a grid, a decoder writes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from seqloom.layers import (
+    ConvolutionalEncoder,
+    GridPosition,
+    RecurrentDecoder,
+    TokenEmbedding,
+    TransformerDecoder,
+    TransformerEncoder,
+)
+
+KINDS = ("recurrent", "transformer")
+
+
+@keras.saving.register_keras_serializable(package="seqloom")
+class Captioner(keras.Model):
+    """A functional model from an image and caption pieces to logits.
+
+    Shapes: B images, S places of the grid, T pieces, V vocabulary.
+
+    Call arguments:
+        features: dict with image, `(B, H, W, 3)` pixels from 0 to 255 or the
+            `(B, G, K, D)` grid of a backbone, and target_ids `(B, T)` int32, the begin
+            piece first, padded with 0.
+
+    Returns:
+        dict of logits `(B, T, V)` float32 of the piece after each, and attention
+        `(B, T, S)` float32 on the places of the grid, row by row.
+    """
+
+    # Just the arguments of keras.Model: then Keras saves and loads the whole graph.
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+
+    @property
+    def decoder(self) -> keras.layers.Layer:
+        """The layer with `begin` and `step`."""
+        return self.get_layer("decoder")
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows G and columns K of the grid that the decoder looks at."""
+        return tuple(self.get_layer("grid").output.shape[1:3])
+
+    def begin(self, image):
+        """The state of the decoder after seeing `(B, ...)` images."""
+        memory, *starts = self.encode(image)
+        if "first_input" in self._start_names:
+            return self.decoder.begin(memory, first_input=starts[0])
+        return self.decoder.begin(memory, initial_state=starts or None)
+
+    def encode(self, image) -> list:
+        """Memory `(B, S, D)`, then what a recurrent decoder starts from."""
+        tensors = [self.get_layer("memory").output]
+        tensors += [self.get_layer(name).output for name in self._start_names]
+        # Made anew each time: a model that is kept would be saved with this one.
+        part = keras.Model(self.input["image"], tensors)
+        return keras.tree.flatten(part(image, training=False))
+
+    @property
+    def _start_names(self) -> list[str]:
+        names = [layer.name for layer in self.layers]
+        return [n for n in names if n == "first_input" or n.startswith("state_")]
+
+
+def build_captioner(
+    vocabulary_size: int,
+    image_shape: Sequence[int],
+    *,
+    pixels: bool = True,
+    image_encoder: keras.layers.Layer | None = None,
+    filters: Sequence[int] = (32, 64, 128),
+    kind: str = "recurrent",
+    units: int = 256,
+    embedding_units: int | None = None,
+    num_layers: int = 1,
+    encoder_layers: int = 0,
+    cell: str = "lstm",
+    attention: str = "first_layer",
+    score: str = "additive",
+    num_heads: int = 4,
+    feed_forward_units: int = 1024,
+    norm: str = "pre",
+    position: str = "sinusoidal",
+    max_length: int = 64,
+    tied: bool = True,
+    dropout: float = 0.1,
+    scheduled_sampling: float = 0.0,
+    scheduled_sampling_ramp: int = 1,
+) -> Captioner:
+    """Build a captioner.
+
+    Args:
+        vocabulary_size: Number of piece ids, padding included.
+        image_shape: `(H, W, 3)` of the images, or `(G, K, D)` of a backbone's grids.
+        pixels: Whether images are pixels, which an encoder here has to read.
+        image_encoder: That encoder; by default convolutions with `filters`.
+        kind: `recurrent` or `transformer`, of the decoder.
+        encoder_layers: transformer: layers of self-attention over the grid.
+        attention: Of a recurrent decoder, see `RecurrentDecoder`. With none the mean
+            of the grid is its first input (Vinyals et al. 2015,
+            https://arxiv.org/abs/1411.4555); else its first state (Xu et al. 2015,
+            https://arxiv.org/abs/1502.03044, section 3.1.2).
+        max_length: Longest caption in pieces, for learned positions.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
+    width = embedding_units or units
+    image = keras.Input(tuple(image_shape), name="image")
+    grid = image
+    if pixels:
+        encoder = image_encoder or ConvolutionalEncoder(filters, dropout, name="eye")
+        grid = encoder(image)
+    grid = GridPosition(name="grid")(grid)  # (B, G, K, D)
+    places = keras.layers.Reshape((-1, grid.shape[-1]))(grid)  # (B, S, D)
+    places = keras.layers.Dropout(dropout)(places)
+    target = TokenEmbedding(vocabulary_size, width, name="pieces")
+    target_ids = keras.Input([None], dtype="int32", name="target_ids")
+    starts: dict[str, Any] = {}
+    if kind == "recurrent":
+        mean = keras.layers.GlobalAveragePooling1D(name="mean")(places)  # (B, D)
+        if attention == "none":  # nothing looks at the places
+            memory = keras.layers.Identity(name="memory")(places)
+            starts["first_input"] = keras.layers.Dense(width, name="first_input")(mean)
+        else:
+            memory = keras.layers.Dense(units, name="memory")(places)
+            starts["initial_state"] = _states(mean, units, num_layers, cell)
+        decoder = RecurrentDecoder(
+            vocabulary_size,
+            units,
+            num_layers,
+            cell,
+            attention,
+            score,
+            dropout=dropout,
+            embedding=target,
+            tied=tied,
+            scheduled_sampling=scheduled_sampling,
+            scheduled_sampling_ramp=scheduled_sampling_ramp,
+            name="decoder",
+        )
+    else:
+        stack = {
+            "num_heads": num_heads,
+            "feed_forward_units": feed_forward_units,
+            "norm": norm,
+            "dropout": dropout,
+        }
+        memory = keras.layers.Dense(units, name="projection")(places)
+        memory = _look_around(memory, encoder_layers, stack)
+        decoder = TransformerDecoder(
+            vocabulary_size,
+            units,
+            num_layers=num_layers,
+            position=position,
+            # One more, for the begin piece.
+            max_length=max_length + 1 if position == "learned" else None,
+            embedding=target,
+            tied=tied,
+            name="decoder",
+            **stack,
+        )
+    logits, weights = decoder(target_ids, memory, **starts)
+    return Captioner(
+        {"image": image, "target_ids": target_ids},
+        {"logits": logits, "attention": weights},
+        name="captioner",
+    )
+
+
+def _states(mean, units, num_layers, cell) -> list:
+    """First states `(B, units)` of each layer, by the mean of the grid."""
+    parts = ("h", "c") if cell == "lstm" else ("h",)
+    names = [f"state_{part}_{n}" for n in range(num_layers) for part in parts]
+    return [
+        keras.layers.Dense(units, activation="tanh", name=name)(mean) for name in names
+    ]
+
+
+def _look_around(memory, num_layers, stack):
+    """Memory `(B, S, units)` after self-attention between the places."""
+    if num_layers == 0:
+        return keras.layers.LayerNormalization(name="memory")(memory)
+    encoder = TransformerEncoder(
+        num_layers=num_layers, position="none", name="memory", **stack
+    )
+    return encoder(memory)
+
+
+def doubly_stochastic_penalty(attention, labels):
+    """How unevenly the grid was looked at, summed over the captions.
+
+        sum_i (1 - sum_t attention[t, i])^2
+
+    Args:
+        attention: `(B, T, S)`.
+        labels: `(B, T)` integers, padded with 0; padded steps do not count.
+
+    Returns:
+        Scalar float32.
+
+    Reference: Xu et al. 2015, https://arxiv.org/abs/1502.03044, equation 14.
+    """
+    real = ops.cast(ops.not_equal(labels, 0), "float32")[..., None]  # (B, T, 1)
+    looked = ops.sum(ops.cast(attention, "float32") * real, axis=1)  # (B, S)
+    return ops.sum(ops.square(1.0 - looked))

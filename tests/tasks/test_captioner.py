@@ -1,0 +1,105 @@
+"""The captioning model: every decoder, pixels and grids, teacher forcing and steps."""
+
+import keras
+import numpy as np
+import pytest
+
+from seqloom.layers import DecodingOptions, generate
+from seqloom.tasks.captioner import build_captioner, doubly_stochastic_penalty
+
+random = np.random.default_rng(0)
+IMAGES = random.integers(0, 256, (2, 16, 12, 3)).astype("float32")
+GRIDS = random.normal(size=(2, 2, 3, 5)).astype("float32")
+TARGETS = np.array([[2, 4, 5], [2, 6, 0]], "int32")
+KINDS = {
+    "show and tell": {"attention": "none"},
+    "show, attend and tell": {"num_layers": 2, "dropout": 0.0},
+    "GRU": {"cell": "gru", "attention": "input_feeding"},
+    "Transformer": {"kind": "transformer", "num_heads": 2, "feed_forward_units": 8},
+    "two Transformers": {
+        "kind": "transformer",
+        "encoder_layers": 1,
+        "num_heads": 2,
+        "feed_forward_units": 8,
+    },
+}
+
+
+def captioner(name, images=IMAGES, **arguments):
+    keras.utils.set_random_seed(1)
+    sizes = {"units": 6, "filters": (4, 5), **KINDS[name], **arguments}
+    pixels = images is IMAGES
+    model = build_captioner(7, images.shape[1:], pixels=pixels, **sizes)
+    generator = np.random.default_rng(2)
+    for weight in model.trainable_weights:
+        weight.assign(generator.normal(0, 0.6, weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("images", [IMAGES, GRIDS], ids=["pixels", "grids"])
+@pytest.mark.parametrize("name", KINDS)
+def test_steps_equal_teacher_forcing_and_the_image_matters(name, images):
+    model = captioner(name, images)
+    outputs = model({"image": images, "target_ids": TARGETS})
+    places = np.prod(model.grid_shape)
+    assert model.grid_shape == ((4, 3) if images is IMAGES else (2, 3))
+    assert outputs["attention"].shape == (2, 3, places)
+    state = model.begin(images)
+    for step in range(3):
+        logits, state, attention = model.decoder.step(TARGETS[:, step], state)
+        np.testing.assert_allclose(logits[0], outputs["logits"][0, step], atol=1e-5)
+        looked = outputs["attention"][0, step]
+        np.testing.assert_allclose(attention[0], looked, atol=1e-5)
+    other = model({"image": images[::-1].copy(), "target_ids": TARGETS})
+    assert np.abs(other["logits"] - outputs["logits"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_weight_learns(name):
+    import tensorflow as tf
+
+    model = captioner(name)
+    with tf.GradientTape() as tape:
+        outputs = model({"image": IMAGES, "target_ids": TARGETS}, training=True)
+        loss = tf.reduce_sum(outputs["logits"] ** 2)
+    weights = model.trainable_weights
+    for weight, gradient in zip(
+        weights, tape.gradient(loss, [w.value for w in weights]), strict=True
+    ):
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_it_is_saved_whole_and_can_still_write(name, tmp_path):
+    model = captioner(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    options = DecodingOptions(beam=3, max_length=5)
+    found, again = (
+        generate(one.decoder, one.begin(IMAGES), options) for one in (model, loaded)
+    )
+    np.testing.assert_array_equal(found.token_ids, again.token_ids)
+    np.testing.assert_allclose(found.scores, again.scores, atol=1e-6)
+
+
+def test_the_place_of_a_thing_matters():
+    """The same grid turned round is another picture, to a Transformer too."""
+    model = captioner("Transformer", GRIDS)
+    turned = GRIDS[:, :, ::-1].copy()
+    logits = model({"image": GRIDS, "target_ids": TARGETS})["logits"]
+    others = model({"image": turned, "target_ids": TARGETS})["logits"]
+    assert np.abs(logits - others).max() > 1e-3
+
+
+def test_penalty_of_uneven_looks_by_hand():
+    attention = np.array([[[1.0, 0.0], [0.5, 0.5], [0.9, 0.1]]], "float32")
+    labels = np.array([[5, 3, 0]])
+    # The places got 1.5 and 0.5 in the two real steps.
+    assert float(doubly_stochastic_penalty(attention, labels)) == pytest.approx(0.5)
+    even = np.array([[[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]], "float32")
+    assert float(doubly_stochastic_penalty(even, labels)) == pytest.approx(0.0)
+
+
+def test_a_wrong_kind_is_told():
+    with pytest.raises(ValueError, match="kind must be one of recurrent, transformer"):
+        build_captioner(7, (8, 8, 3), kind="convolutional")
