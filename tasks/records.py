@@ -1,6 +1,7 @@
 """The records that tasks are handed: plain data that knows no file and no config."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 
 class DataError(ValueError):
@@ -48,4 +49,44 @@ class SentencePair(NamedTuple):
 
     source: str
     target: str
+    where: str = ""
+
+
+class ReadableImage(Protocol):
+    """Where an encoded image is; its bytes are read when they are needed."""
+
+    def read(self) -> bytes:
+        """The bytes of a JPEG or PNG file."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageBytes:
+    """An image that is held in memory: one that was made, or sent to be captioned."""
+
+    data: bytes = field(repr=False)
+
+    def read(self) -> bytes:
+        return self.data
+
+
+class CaptionedImage(NamedTuple):
+    """An image and what people say of it.
+
+    `image` tells where the bytes are and reads them when asked, so that thirty thousand
+    records fit into memory: `ImageBytes` here, or a file, or a file in a zip, which
+    `seqloom.pipelines.image_files.ImageFile` opens. `name` is what the captions call
+    the image; `where` is as for `TaggedSentence`, the line of the first caption.
+
+        CaptionedImage(
+            image=ImageFile("images/dogs/1.jpg"),
+            captions=("Two dogs run.", "Dogs on a meadow."),
+            name="dogs/1.jpg",
+            where="my.csv:2",
+        )
+    """
+
+    image: ReadableImage
+    captions: tuple[str, ...]
+    name: str = ""
     where: str = ""
