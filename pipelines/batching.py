@@ -127,7 +127,10 @@ def dataset(
     Args:
         numbers: Which batches of the plan, in order; all by default.
     """
-    rows = tf.ragged.constant(plan, dtype=tf.int64, ragged_rank=1)
+    rows = tf.RaggedTensor.from_row_lengths(
+        np.concatenate([np.zeros([0], np.int64), *plan]),
+        np.array([len(batch) for batch in plan], np.int64),
+    )  # (batches, (B))
     if numbers is None:
         numbers = np.arange(len(plan))
 

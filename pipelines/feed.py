@@ -1,5 +1,6 @@
 """The batches of a training, epoch by epoch, spread over replicas and workers."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ class Feed:
 
     def __init__(self, task, examples, strategy, settings: TrainingConfig, seed: int):
         self.task = task
+        self._resample = examples.resample
         self._examples: tuple[int | None, Any] = (None, examples)
         self.strategy = strategy
         self.settings = settings
@@ -29,20 +31,26 @@ class Feed:
     def examples(self, epoch: int):
         """The training examples of an epoch: of some tasks, each has its own."""
         known, examples = self._examples
-        if known != epoch and examples.resample is not None:
-            examples = examples.resample(epoch)
+        if known != epoch and self._resample is not None:
+            examples = self._resample(epoch)
         self._examples = (epoch, examples)
         return examples
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of the first epoch: others have a few more or less."""
-        return len(self.plan(0)) // self.batches_per_step
+        return self._first_epoch[0] // self.batches_per_step
 
     @property
     def padding(self) -> float:
         """Share of padding in the batches of the first epoch."""
-        return batching.padding_share(self.plan(0), self.examples(0).lengths)
+        return self._first_epoch[1]
+
+    @cached_property
+    def _first_epoch(self) -> tuple[int, float]:
+        """Number of batches, and share of padding; later examples may be others."""
+        plan = self.plan(0)
+        return len(plan), batching.padding_share(plan, self.examples(0).lengths)
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         lengths = self.examples(epoch).lengths

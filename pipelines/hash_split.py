@@ -7,9 +7,13 @@ added, and its duplicates are with it: none is trained on and tested on.
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 # Of ten buckets eight are for training, one for validation, one for test.
-_DEV_BUCKET, _TEST_BUCKET, _NUM_BUCKETS = 8, 9, 10
+_NUM_BUCKETS = 10
+_BUCKETS = {8: "dev", 9: "test"}
 
 
 def normalize(text: str) -> str:
@@ -30,5 +34,26 @@ def split_of(text: str) -> str:
 
     For example "A fine film." and " a  FINE film." are both in "train".
     """
-    bucket = int.from_bytes(digest(text)[:8], "big") % _NUM_BUCKETS
-    return {_DEV_BUCKET: "dev", _TEST_BUCKET: "test"}.get(bucket, "train")
+    return _BUCKETS.get(_key(text) % _NUM_BUCKETS, "train")
+
+
+def split_rows(texts: Iterable[str], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The numbers of the texts of each split, "train" and those of `names`.
+
+    They are sorted by `digest` (its first 8 bytes, and texts that are equal as they
+    come); training has the texts of a split that is not asked for. The texts are read
+    once and not kept.
+
+    Returns:
+        `(n,)` int64 for each split.
+    """
+    keys = np.fromiter(map(_key, texts), np.uint64)  # (N,)
+    order = np.argsort(keys, kind="stable")
+    buckets = keys[order] % _NUM_BUCKETS
+    split = {name: buckets == b for b, name in _BUCKETS.items() if name in names}
+    split["train"] = ~np.any([*split.values()], axis=0)
+    return {name: order[split[name]] for name in ("train", *names)}
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(digest(text)[:8], "big")

@@ -2,17 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from seqloom.pipelines.config_pairs import PairDataConfig
 from seqloom.pipelines.errors import UserError
-from seqloom.pipelines.hash_split import digest, normalize, split_of
+from seqloom.pipelines.hash_split import normalize, split_rows
 from seqloom.pipelines.pair_corpora import PAIR_CORPORA, PairCorpus, check_pair
 from seqloom.pipelines.pair_filters import filter_pairs
 from seqloom.pipelines.pair_readers import read_line_pairs, read_pair_table
+from seqloom.pipelines.pair_store import is_large, kept
 from seqloom.pipelines.readers import Skipped
 from seqloom.pipelines.sources import Fetched, Progress, fetch, own_file
 from seqloom.pipelines.splits import (
@@ -24,6 +27,7 @@ from seqloom.pipelines.splits import (
     files_sha256,
     pairs_sha256,
 )
+from seqloom.pipelines.text_set import TextSet
 from seqloom.tasks.records import DataError, SentencePair
 from seqloom.tasks.synthetic_pairs import synthetic_pairs
 
@@ -32,12 +36,16 @@ Say = Callable[[str], None]
 
 @dataclass
 class _File:
-    """Where pairs come from, and the pairs, not yet read."""
+    """Where pairs come from, and the pairs, not yet read.
+
+    Those of a `large` file are never all in memory: see `pair_store.kept`.
+    """
 
     info: PairSplitInfo
     pairs: Iterable[SentencePair]
     skipped: Skipped = field(default_factory=lambda: Skipped(unit="pair"))
     left_out: Counter[str] = field(default_factory=Counter)
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class _Origin:
 
 
 Files = dict[str, _File]
-Lists = dict[str, list[SentencePair]]
+Kept = dict[str, Sequence[SentencePair]]
 
 
 def load_pairs(
@@ -67,12 +75,12 @@ def load_pairs(
         DataError: A bad line, sides of different lengths, an empty split.
     """
     origin, files = _open(data, seed, progress, say)
-    splits: Lists = {}
+    splits: Kept = {}
     _split_by_hash(files, data, say if data.train else None)
     for name in SPLITS:
         file = files[name]
         pairs = _filtered(file, data) if name == "train" else file.pairs
-        splits[name] = list(islice(pairs, data.limit))
+        splits[name] = kept(islice(pairs, data.limit), file.large)
         if not splits[name]:
             raise DataError(_empty_split(name, file))
     _count_repeated(splits, files)
@@ -133,7 +141,8 @@ def _own_files(data: PairDataConfig) -> Files:
             pairs = read_pair_table(
                 path, data.source_column, data.target_column, data.on_error, skipped
             )
-        files[name] = _File(_info(found), pairs, skipped)
+        large = name == "train" and is_large(fetched.path for fetched in found)
+        files[name] = _File(_info(found), pairs, skipped, large=large)
     return files
 
 
@@ -183,43 +192,44 @@ def _split_by_hash(files: Files, data: PairDataConfig, say: Say | None) -> None:
     # In own files nobody knows which side is English.
     english = 1 if not data.train and data.pair.endswith("-en") else 0
     train = files["train"]
-    parts: Lists = {name: [] for name in ("train", *missing)}
-    for pair in train.pairs:
-        name = split_of(pair[english])
-        parts[name if name in missing else "train"].append(pair)
+    pairs = kept(train.pairs, train.large)
+    # Files are often sorted by length: in this order data.limit is a fair sample.
+    rows = split_rows((pair[english] for pair in pairs), missing)
     if english:
-        parts["train"] = _without_held_out(parts, missing, train.left_out)
-    for name, pairs in parts.items():
-        # Files are often sorted by length: in this order data.limit is a fair sample.
-        pairs.sort(key=lambda pair: digest(pair[english]))
-        info = PairSplitInfo(train.info.path, pairs_sha256(pairs), train.info.origin)
+        rows["train"] = _without_held_out(pairs, rows, missing, train.left_out)
+    for name in ("train", *missing):
+        part = kept((pairs[row] for row in rows[name]), train.large)
+        info = PairSplitInfo(train.info.path, pairs_sha256(part), train.info.origin)
         info.by_hash = True
-        rest = (train.skipped, train.left_out) if name == "train" else ()
-        files[name] = _File(info, pairs, *rest)
+        files[name] = _File(info, part, large=train.large)
+    files["train"].skipped, files["train"].left_out = train.skipped, train.left_out
     if say:
         taken = " and ".join(
-            f"{SPLIT_TITLES[name]} ({len(parts[name]):,})" for name in missing
+            f"{SPLIT_TITLES[name]} ({len(rows[name]):,})" for name in missing
         )
         say(
             f"No file for {taken}: taken out of the "
-            f"{sum(map(len, parts.values())):,} pairs of {train.info.path} by a hash "
+            f"{sum(map(len, rows.values())):,} pairs of {train.info.path} by a hash "
             "of the source, always the same ones."
         )
 
 
 def _without_held_out(
-    parts: Lists, missing: list[str], left_out: Counter[str]
-) -> list[SentencePair]:
-    """The training pairs without the sources that were taken out of training.
+    pairs: Sequence[SentencePair],
+    rows: Mapping[str, np.ndarray],
+    missing: list[str],
+    left_out: Counter[str],
+) -> np.ndarray:
+    """The training rows without the sources that were taken out of training.
 
     There are such where the split goes by the target, and a source has several.
     """
-    held_out = {normalize(pair.source) for name in missing for pair in parts[name]}
-    kept = [p for p in parts["train"] if normalize(p.source) not in held_out]
-    if len(kept) < len(parts["train"]):
-        reason = "with a source that validation or test has"
-        left_out[reason] += len(parts["train"]) - len(kept)
-    return kept
+    held_out = {normalize(pairs[row].source) for name in missing for row in rows[name]}
+    train = rows["train"]
+    fit = [normalize(pairs[row].source) not in held_out for row in train]
+    if not all(fit):
+        left_out["with a source that validation or test has"] += fit.count(False)
+    return train[fit]
 
 
 def _filtered(file: _File, data: PairDataConfig) -> Iterator[SentencePair]:
@@ -249,35 +259,46 @@ def _empty_split(name: str, file: _File) -> str:
 # === What is known of them ===
 
 
-def _count_repeated(splits: Lists, files: Files) -> None:
-    trained = {normalize(pair.source) for pair in splits["train"]}
+def _count_repeated(splits: Kept, files: Files) -> None:
+    held_out, repeated = TextSet(), TextSet()
+    for name in ("dev", "test"):
+        for source in _sources(splits[name]):
+            held_out.add(source)
+    for source in _sources(splits["train"]):
+        if source in held_out:
+            repeated.add(source)
     for name in ("dev", "test"):
         files[name].info.num_repeated = sum(
-            normalize(pair.source) in trained for pair in splits[name]
+            source in repeated for source in _sources(splits[name])
         )
 
 
-def _describe(file: _File, pairs: list[SentencePair]) -> None:
+def _sources(pairs: Iterable[SentencePair]) -> Iterator[str]:
+    return (normalize(pair.source) for pair in pairs)
+
+
+def _describe(file: _File, pairs: Sequence[SentencePair]) -> None:
     info = file.info
-    sources = sorted(len(pair.source.split()) for pair in pairs)
-    targets = sorted(len(pair.target.split()) for pair in pairs)
+    words = np.empty([2, len(pairs)], np.int32)
+    characters = [0, 0]
+    for row, pair in enumerate(pairs):
+        for side in (0, 1):
+            words[side, row] = len(pair[side].split())
+            characters[side] += len(pair[side])
     info.num_pairs = len(pairs)
-    info.num_tokens, info.num_target_tokens = sum(sources), sum(targets)
-    info.longest, info.longest_target = sources[-1], targets[-1]
-    info.lengths, info.target_lengths = _percentiles(sources), _percentiles(targets)
-    info.ratio = round(
-        sum(len(pair.target) for pair in pairs)
-        / sum(len(pair.source) for pair in pairs),
-        3,
-    )
+    info.num_tokens, info.num_target_tokens = words.sum(axis=1, dtype=int).tolist()
+    info.longest, info.longest_target = words.max(axis=1).tolist()
+    info.lengths, info.target_lengths = map(_percentiles, words)
+    info.ratio = round(characters[1] / characters[0], 3)
     info.left_out = dict(file.left_out.most_common())
     info.num_skipped = file.skipped.count
     info.skipped_reasons = list(file.skipped.reasons)
 
 
-def _percentiles(lengths: list[int]) -> dict[str, int]:
+def _percentiles(lengths: np.ndarray) -> dict[str, int]:
+    lengths = np.sort(lengths)
     return {
-        f"{percent}%": lengths[math.ceil(len(lengths) * percent / 100) - 1]
+        f"{percent}%": int(lengths[math.ceil(len(lengths) * percent / 100) - 1])
         for percent in (50, 90, 99)
     }
 

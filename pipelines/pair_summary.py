@@ -1,6 +1,7 @@
 """What `make data` shows of pairs of sentences: sizes, lengths, what is left out."""
 
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -17,8 +18,8 @@ def describe_pairs(
     splits: Splits[SentencePair], num_examples: int = 3
 ) -> dict[str, Any]:
     """Describe a dataset of pairs in plain data, fit for JSON."""
-    long_enough = [p for p in splits.train if len(p.source.split()) >= 5]
-    examples = (long_enough or splits.train)[:num_examples]
+    long_enough = (p for p in splits.train if len(p.source.split()) >= 5)
+    examples = list(islice(long_enough, num_examples)) or splits.train[:num_examples]
     return {
         "task": splits.task,
         "name": splits.name,

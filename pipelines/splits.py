@@ -94,7 +94,8 @@ class Splits(Generic[Record]):
     what the files of a tagging task used ("none" for tags that mark no spans, and for
     texts and pairs); the tags of the sentences are IOB2 wherever it is not "none".
     `sha256` identifies what the records of all splits say as they are here, wherever
-    the files lay.
+    the files lay. Records are lists, or where memory may be too small for them a
+    `PairStore` on disk.
     """
 
     task: str
@@ -103,14 +104,14 @@ class Splits(Generic[Record]):
     licence: str
     licence_note: str
     scheme: str
-    train: list[Record]
-    dev: list[Record]
-    test: list[Record]
+    train: Sequence[Record]
+    dev: Sequence[Record]
+    test: Sequence[Record]
     info: Mapping[str, SplitInfo]
     sha256: str
     unit: str
 
-    def split(self, name: str) -> list[Record]:
+    def split(self, name: str) -> Sequence[Record]:
         return {"train": self.train, "dev": self.dev, "test": self.test}[name]
 
 

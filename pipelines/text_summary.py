@@ -1,5 +1,6 @@
 """What `make data` shows of labelled texts: sizes, lengths, label counts, examples."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -47,7 +48,7 @@ def show_texts(
         console.print(Text(f"  {example['where']}", style="dim"))
 
 
-def _examples(texts: list[LabelledText], num_examples: int) -> list[LabelledText]:
+def _examples(texts: Sequence[LabelledText], num_examples: int) -> list[LabelledText]:
     """The first text of each label (of six at the most), then the first of all."""
     first: dict[str, LabelledText] = {}
     for text in texts:

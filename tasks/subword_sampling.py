@@ -8,6 +8,7 @@ never reach over a space, so a text is cut word by word.
 
 import itertools
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 SPACE = "▁"  # what SentencePiece writes for a space, at the beginning of each word
 NONE = np.iinfo(np.int32).max  # the rank of what is no merge
 UNKNOWN_PENALTY = 10.0  # as SentencePiece's, below the least probable piece
+MOST_EDGES = 2_000_000  # that are kept from one call to the next: 80 MB, and words
 Spelling = tuple[int, ...]  # the ids of a piece, or of the bytes of a character
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -71,12 +73,12 @@ class UnigramSampler:
         self._known: dict[str, int] = {}  # a word's first node; one for each place
         self._num_nodes = 0
         # Edges by the node that they end in: a piece, or the bytes of a character.
-        self._starts: list[int] = []
-        self._limits: list[int] = []  # see _draw
-        self._spelling: list[Spelling] = []
+        self._starts = array("q")
+        self._limits = array("q")  # see _draw
+        self._spelling = Spellings()
 
     def sample(
-        self, texts: Sequence[str], seed: Sequence[int], alpha: float
+        self, texts: Sequence[str], seed: Sequence[int], alpha: float, first: int = 0
     ) -> list[list[int]]:
         """See `Subwords.sample`."""
         if not 0 <= alpha < math.inf:
@@ -84,9 +86,9 @@ class UnigramSampler:
                 f"Unigram sampling needs alpha >= 0, got {alpha}: the exponent of the "
                 "probability of a cut. Try 0.2."
             )
-        if alpha != self._alpha:
+        if alpha != self._alpha or len(self._starts) > MOST_EDGES:
             self._forget(alpha)
-        words = _split(self._normalize(list(texts)), seed)
+        words = _split(self._normalize(list(texts)), seed, first)
         for word in words.types:
             if word not in self._known:
                 self._add(word)
@@ -95,9 +97,7 @@ class UnigramSampler:
 
     def _draw(self, words: Words, nodes: np.ndarray) -> np.ndarray:
         """The edge that begins at each character of all texts, or -1."""
-        starts, limits = (
-            np.array(values, np.int64) for values in (self._starts, self._limits)
-        )
+        starts, limits = _view(self._starts), _view(self._limits)
         chosen = np.full([words.places[-1]], -1, np.int64)
         first = nodes[words.numbers]  # (W,)
         node = first + words.lengths
@@ -178,7 +178,7 @@ class BPESampler:
         self._ranks = np.array([*(rank for _, rank in pairs), NONE], np.int32)
 
     def sample(
-        self, texts: Sequence[str], seed: Sequence[int], alpha: float
+        self, texts: Sequence[str], seed: Sequence[int], alpha: float, first: int = 0
     ) -> list[list[int]]:
         """See `Subwords.sample`."""
         if not 0 <= alpha <= 1:
@@ -186,27 +186,30 @@ class BPESampler:
                 f"BPE dropout needs 0 <= alpha <= 1, got {alpha}: the probability that "
                 "a merge is dropped. Try 0.1."
             )
-        words = _split(self._normalize(list(texts)), seed)
+        words = _split(self._normalize(list(texts)), seed, first)
         table, spelling = self._symbols(words.types)  # (characters of all types)
         starts = np.cumsum([0, *map(len, words.types)])
         chosen = np.full([words.places[-1]], -1, np.int64)
         for width in np.unique(words.lengths):
             rows = np.flatnonzero(words.lengths == width)
-            first = starts[words.numbers[rows]]
-            symbols = table[first[:, None] + np.arange(width)]  # (W, width)
+            begins = starts[words.numbers[rows]]
+            symbols = table[begins[:, None] + np.arange(width)]  # (W, width)
             self._merge(
                 symbols, words.keys[rows], words.places[:-1][rows], alpha, chosen
             )
         return _join(words, chosen, spelling)
 
-    def _symbols(self, types: Sequence[str]) -> tuple[np.ndarray, list[Spelling]]:
+    def _symbols(self, types: Sequence[str]) -> tuple[np.ndarray, "Spellings"]:
         """The symbol of each character of all words, and the ids that spell symbols:
         a symbol is an id, or a number after them for an unknown character."""
         size = self._first_byte + 256 + len(self._pieces)
         characters = sorted(set("".join(types)).difference(self._pieces))
         unknown = {c: size + i for i, c in enumerate(characters)}
-        spelling: list[Spelling] = [(number,) for number in range(size)]
-        spelling += [_bytes(character, self._first_byte) for character in characters]
+        spelling = Spellings()
+        for number in range(size):
+            spelling.append((number,))
+        for character in characters:
+            spelling.append(_bytes(character, self._first_byte))
         known = {**self._pieces, **unknown}
         return np.array([known[c] for w in types for c in w], np.int64), spelling
 
@@ -271,7 +274,26 @@ def _without(values: np.ndarray, position: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, columns + (columns >= position[:, None]), axis=1)
 
 
-def _split(texts: Sequence[str], seed: Sequence[int]) -> Words:
+class Spellings:
+    """The ids of edges or symbols, one after the other."""
+
+    def __init__(self) -> None:
+        self.firsts = array("q")  # where the ids of each one begin
+        self.sizes = array("q")
+        self.ids = array("q")
+
+    def append(self, ids: Spelling) -> None:
+        self.firsts.append(len(self.ids))
+        self.sizes.append(len(ids))
+        self.ids.extend(ids)
+
+
+def _view(values: array) -> np.ndarray:
+    """The numbers without a copy; while it is there, none can be added."""
+    return np.frombuffer(values, np.int64) if values else np.zeros([0], np.int64)
+
+
+def _split(texts: Sequence[str], seed: Sequence[int], first: int) -> Words:
     split = [text.split(SPACE)[1:] for text in texts]  # each begins with one
     table: dict[str, int] = {}
     numbers = np.array(
@@ -282,26 +304,21 @@ def _split(texts: Sequence[str], seed: Sequence[int]) -> Words:
     texts_at = places[np.cumsum([0, *map(len, split)])]
     rows = np.repeat(np.arange(len(split)), [len(row) for row in split])
     start = np.random.SeedSequence(list(seed)).generate_state(1, np.uint64)
-    keys = _mix(start + (rows + 1).astype(np.uint64) * _STEP)
+    keys = _mix(start + (first + rows + 1).astype(np.uint64) * _STEP)
     keys = _mix(keys + (places[:-1] - texts_at[rows]).astype(np.uint64) * _STEP)
     types = [SPACE + word for word in table]
     return Words(types, numbers, lengths, places, keys, texts_at)
 
 
-def _join(
-    words: Words, chosen: np.ndarray, spelling: Sequence[Spelling]
-) -> list[list[int]]:
+def _join(words: Words, chosen: np.ndarray, spelling: Spellings) -> list[list[int]]:
     """Ids of each text, of what begins at each character of all texts, or -1."""
-    counts = np.array([len(ids) for ids in spelling], np.int64)
-    firsts = np.cumsum(counts) - counts
-    flat = np.fromiter((i for ids in spelling for i in ids), np.int64, counts.sum())
     places = np.flatnonzero(chosen >= 0)
     parts = chosen[places]
-    sizes = counts[parts]
+    sizes = _view(spelling.sizes)[parts]
     ends = np.cumsum(sizes)
-    # The ids of a part lie side by side in `flat`.
-    shifts = np.repeat(firsts[parts] - ends + sizes, sizes)
-    ids = flat[shifts + np.arange(len(shifts))].tolist()
+    # The ids of a part lie side by side.
+    shifts = np.repeat(_view(spelling.firsts)[parts] - ends + sizes, sizes)
+    ids = _view(spelling.ids)[shifts + np.arange(len(shifts))].tolist()
     splits = np.concatenate([[0], ends])[np.searchsorted(places, words.texts)]
     return [ids[a:b] for a, b in itertools.pairwise(splits.tolist())]
 

@@ -29,6 +29,9 @@ KINDS: dict[str, type[UnigramSampler] | type[BPESampler]] = {
     "bpe": BPESampler,
 }
 LONGEST = 1000  # characters; the trainer leaves out texts of more than 4192 bytes
+# Texts that pieces are learned from. Of more, so many are drawn, always the same ones:
+# the trainer has them in memory, and several times.
+MOST_TEXTS = 1_000_000
 
 
 class Subwords:
@@ -68,6 +71,7 @@ class Subwords:
         """Learn pieces from texts; the same texts give the same pieces.
 
         Args:
+            texts: Read once and not kept. Of more than `MOST_TEXTS` so many are drawn.
             vocabulary_size: Number of ids, the reserved ones and the 256 bytes among
                 them. Texts with too few different pieces give fewer: see `size`.
             kind: `unigram` (Kudo 2018) or `bpe` (Sennrich et al. 2016).
@@ -131,7 +135,7 @@ class Subwords:
         return self._processor.id_to_piece([int(number) for number in ids])
 
     def sample(
-        self, texts: Sequence[str], seed: Sequence[int], alpha: float
+        self, texts: Sequence[str], seed: Sequence[int], alpha: float, first: int = 0
     ) -> list[list[int]]:
         """Cut texts at random, for subword regularization in training.
 
@@ -143,6 +147,7 @@ class Subwords:
             alpha: Unigram: the exponent of the probability of a cut; 1 draws as the
                 model believes, towards 0 all cuts become equally likely. BPE: the
                 probability that a merge is dropped; 0 is what `encode` does.
+            first: The place of the first text, where `texts` are a part of more.
 
         Returns:
             Ids for each text, without begin and end.
@@ -152,7 +157,7 @@ class Subwords:
         """
         if self._sampler is None:
             self._sampler = self._new_sampler()
-        return self._sampler.sample(texts, seed, alpha)
+        return self._sampler.sample(texts, seed, alpha, first)
 
     def _new_sampler(self) -> UnigramSampler | BPESampler:
         from sentencepiece import sentencepiece_model_pb2 as proto
@@ -208,6 +213,8 @@ def _train(texts: Iterable[str], vocabulary_size: int, kind: str, rules: str) ->
                 num_threads=1,
                 normalization_rule_tsv=str(path),
                 remove_extra_whitespaces=False,
+                input_sentence_size=MOST_TEXTS,
+                shuffle_input_sentence=True,
                 minloglevel=2,
             )
         except (RuntimeError, OSError) as error:
@@ -217,9 +224,12 @@ def _train(texts: Iterable[str], vocabulary_size: int, kind: str, rules: str) ->
                 "reserved ones and bytes, and the characters of the texts, of which "
                 "there must be any. Try another size; look at the texts."
             ) from error
-    # The rules are compiled into it; where they lay is of no use to anyone.
+    # The rules are compiled into it; where they lay is of no use to anyone, nor is of
+    # how many texts it could have been.
     made = proto.ModelProto.FromString(model.getvalue())
     made.normalizer_spec.ClearField("normalization_rule_tsv")
+    made.trainer_spec.ClearField("input_sentence_size")
+    made.trainer_spec.ClearField("shuffle_input_sentence")
     return made.SerializeToString(deterministic=True)
 
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from seqloom.layers import generate
-from seqloom.tasks.examples import Examples
+from seqloom.tasks.disk_rows import Chunk, DiskRows
+from seqloom.tasks.examples import Examples, gather
 from seqloom.tasks.records import SentencePair
 from seqloom.tasks.subwords import Subwords
 from seqloom.tasks.translation_figures import bleu_by_length
@@ -97,10 +99,9 @@ class TranslationTask:
         return self._subwords
 
     def fit_vocabulary(self, records: Sequence[SentencePair]) -> None:
-        sources = [record.source for record in records]
-        targets = [record.target for record in records]
+        sources, targets = _texts(records)
         if self.joint:
-            both = Subwords.fit([*sources, *targets], **self._fit_arguments)
+            both = Subwords.fit(chain(sources, targets), **self._fit_arguments)
             self._subwords = (both, both)
         else:
             self._subwords = (
@@ -132,36 +133,39 @@ class TranslationTask:
     def examples(
         self, records: Sequence[SentencePair], training: bool = False
     ) -> Examples:
-        """Encode records; in training with `sampling`, anew for every epoch."""
-        source, cut_sources = _encode_all(
-            self.encode_source, [record.source for record in records]
-        )
-        target, cut_targets = _encode_all(
-            self.encode_target, [record.target for record in records]
-        )
+        """Encode records; in training with `sampling`, anew for every epoch.
+
+        Records that are no list may be too many for memory: their pieces are kept on
+        disk, too.
+        """
+        on_disk = not isinstance(records, list)
+        sources, targets = _texts(records)
+        source, cut_sources = _encode_all(self.encode_source, sources, on_disk)
+        target, cut_targets = _encode_all(self.encode_target, targets, on_disk)
         truncated = int(np.count_nonzero(cut_sources | cut_targets))
         resample = partial(self._resampled, records, truncated)
         sampled = training and self.sampling > 0
         return _examples(source, target, truncated, resample if sampled else None)
 
     def _resampled(self, records, truncated: int, epoch: int) -> Examples:
-        sides = (
-            (self.source, [record.source for record in records]),
-            (self.target, [record.target for record in records]),
-        )
+        on_disk = not isinstance(records, list)
+        sides = zip((self.source, self.target), _texts(records), strict=True)
         source, target = (
-            self._sampled(subwords, texts, [self.seed, epoch, side])
+            _column(self._sampled(subwords, texts, [self.seed, epoch, side]), on_disk)
             for side, (subwords, texts) in enumerate(sides)
         )
         return _examples(source, target, truncated)
 
-    def _sampled(self, subwords: Subwords, texts, seed) -> tf.RaggedTensor:
-        """As `_encode_all`, but cut at random."""
-        rows = subwords.sample(texts, seed, self.sampling)
-        rows = [[*row[: self.max_length], END] for row in rows]
-        lengths = [len(row) for row in rows]
-        flat = np.fromiter((i for row in rows for i in row), np.int32, sum(lengths))
-        return tf.RaggedTensor.from_row_lengths(flat, np.array(lengths, np.int64))
+    def _sampled(self, subwords: Subwords, texts, seed) -> Iterator[Chunk]:
+        """Labels or source ids of some texts at a time, cut at random."""
+        first = 0
+        for some in _some_at_once(texts):
+            rows = subwords.sample(some, seed, self.sampling, first)
+            rows = [[*row[: self.max_length], END] for row in rows]
+            lengths = np.array([len(row) for row in rows], np.int64)
+            flat = np.fromiter((i for row in rows for i in row), np.int32)
+            yield flat, lengths
+            first += len(some)
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
         """Cut the batch of the given rows: ids `(B, S)`, `(B, T)`, and labels `(B, T)`.
@@ -169,8 +173,8 @@ class TranslationTask:
         Args:
             rows: `(B,)` int64 example indices.
         """
-        source_ids = tf.gather(examples.columns["source_ids"], rows).to_tensor()
-        labels = tf.gather(examples.columns["labels"], rows)
+        source_ids = gather(examples.columns["source_ids"], rows).to_tensor()
+        labels = gather(examples.columns["labels"], rows)
         begin = tf.fill([labels.nrows(), 1], BEGIN)
         target_ids = tf.concat([begin, labels[:, :-1]], axis=1).to_tensor()  # (B, T)
         return {
@@ -302,18 +306,41 @@ def _encode(subwords: Subwords, texts, max_length: int):
     return tf.concat([ids[:, :max_length], end], axis=1), truncated
 
 
-def _encode_all(encode, texts: Sequence[str]) -> tuple[tf.RaggedTensor, np.ndarray]:
+def _texts(records: Sequence[SentencePair]) -> tuple[Iterator[str], Iterator[str]]:
+    sources = (record.source for record in records)
+    return sources, (record.target for record in records)
+
+
+def _encode_all(
+    encode, texts: Iterable[str], on_disk: bool
+) -> tuple[tf.RaggedTensor | DiskRows, np.ndarray]:
     encode = tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
-    parts = [
-        encode(tf.constant(texts[first : first + TEXTS_AT_ONCE]))
-        for first in range(0, len(texts), TEXTS_AT_ONCE)
-    ]
-    ids = tf.concat([ids for ids, _ in parts], axis=0)
-    return ids, np.concatenate([truncated.numpy() for _, truncated in parts])
+    cut = []
+
+    def chunks() -> Iterator[Chunk]:
+        for some in _some_at_once(texts):
+            ids, truncated = encode(tf.constant(some))
+            cut.append(truncated.numpy())
+            yield ids.flat_values.numpy(), ids.row_lengths().numpy()
+
+    return _column(chunks(), on_disk), np.concatenate(cut)
+
+
+def _some_at_once(texts: Iterable[str]) -> Iterator[list[str]]:
+    texts = iter(texts)
+    return iter(lambda: list(islice(texts, TEXTS_AT_ONCE)), [])
+
+
+def _column(chunks: Iterator[Chunk], on_disk: bool) -> tf.RaggedTensor | DiskRows:
+    """Ids `(N, (T))` int32."""
+    if on_disk:
+        return DiskRows(chunks, np.int32)
+    values, lengths = map(np.concatenate, zip(*chunks, strict=True))
+    return tf.RaggedTensor.from_row_lengths(values, lengths)
 
 
 def _examples(source, labels, truncated: int, resample=None) -> Examples:
-    lengths = [ids.row_lengths().numpy() for ids in (source, labels)]
+    lengths = [np.asarray(ids.row_lengths()) for ids in (source, labels)]
     return Examples(
         columns={"source_ids": source, "labels": labels},
         lengths=np.stack(lengths, axis=1),  # (N, 2)
