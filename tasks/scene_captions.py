@@ -177,7 +177,7 @@ def _around(pattern: str, **words: str) -> tuple[str, ...]:
 _LINKS = _links()
 
 # What each word of a group says: the name of the attribute, and its value.
-_MEANINGS: dict[str, tuple[str, object]] = (
+_MEANINGS: dict[str, tuple[str, Any]] = (
     {word: ("count", count) for word, count in COUNTS.items()}
     | {"an": ("count", 1)}
     | {word: ("size", size) for word, size in SIZES.items()}

@@ -222,7 +222,7 @@ _INSIDE: dict[str, Callable[[Points, Points], Points]] = {
 
 # Whether points of an object, in units from its middle, bear ink.
 _INKED: dict[str, Callable[[Points, Points], Points]] = {
-    "plain": lambda x, y: np.False_,
+    "plain": lambda x, y: np.zeros(np.shape(x), bool),
     "striped": lambda x, y: (x + y + 1.3) % 6 < 2.6,
     "dotted": lambda x, y: _wrap(x) ** 2 + _wrap(y) ** 2 < 1.3,
 }

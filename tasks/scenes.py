@@ -29,6 +29,7 @@ composition.
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 SHAPES = ("circle", "square", "triangle", "ring", "cross", "heart")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
@@ -150,7 +151,8 @@ def sample_scene(generator: random.Random, held_out: bool = False) -> Scene:
 def _sample_groups(generator: random.Random, number: int) -> tuple[Group, ...]:
     groups: list[Group] = []
     while len(groups) < number:
-        group = Group(*(generator.choice(values) for values in ATTRIBUTES.values()))
+        chosen: list[Any] = [generator.choice(v) for v in ATTRIBUTES.values()]
+        group = Group(*chosen)
         if not any(
             (other.shape, other.colour) == (group.shape, group.colour)
             for other in groups

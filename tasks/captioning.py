@@ -1,0 +1,289 @@
+"""Captioning: an image to a sentence about it (one-to-many)."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from seqloom.layers import DecodingOptions, PretrainedImageEncoder, generate
+from seqloom.tasks.caption_metrics import CaptionScores, score_captions
+from seqloom.tasks.captioner import build_captioner, doubly_stochastic_penalty
+from seqloom.tasks.examples import Examples
+from seqloom.tasks.image_reading import decode_images, vary_images
+from seqloom.tasks.records import CaptionedImage
+from seqloom.tasks.subwords import BEGIN, END, Subwords
+from seqloom.tasks.translator import translation_loss
+
+
+@dataclass(frozen=True)
+class Eye:
+    """A pretrained image encoder, and what it sees.
+
+    Args:
+        load: Gives the layer, with its weights.
+        shape: `(G, K, D)` of its grids.
+        grids: Gives `(M, G, K, D)` float16 of so many images, for an encoder that is
+            frozen; None where it is trained.
+    """
+
+    load: Callable[[], PretrainedImageEncoder]
+    shape: tuple[int, int, int]
+    grids: Callable[[Sequence[CaptionedImage]], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class CaptionSearch:
+    """How a caption is looked for; see `DecodingOptions`.
+
+    Args:
+        max_length: Longest caption in pieces.
+    """
+
+    beam: int = 3
+    length_penalty: float = 0.7
+    max_length: int = 40
+
+    def options(self, **changes) -> DecodingOptions:
+        return DecodingOptions(**{**dataclasses.asdict(self), **changes})
+
+
+class CaptioningTask:
+    """One-to-many: an image to a caption.
+
+    One example, raw and encoded:
+
+        image.png, "a small red ring left of two blue squares"
+        image       pixels (H, W, 3), or the grid (G, K, D) of a pretrained encoder
+        target_ids  [2, 5, 31, 12, 40, 9, ...]     the begin, then pieces of the caption
+        labels      [5, 31, 12, 40, 9, ..., 3]     what comes after each of them
+
+    Training sees each image once with every caption; validation and test are scored
+    against all captions of an image, and their loss is that of the first.
+
+    Args:
+        name: `captioning`.
+        tokenizer: `unigram` or `bpe`.
+        vocabulary_size: Most pieces there may be.
+        lowercase: Learn and write captions in lower case.
+        image_size: Pixels of each side of what the model reads.
+        vary: Vary images in training; see `vary_images`. Not with a frozen encoder,
+            whose grids are computed once.
+        max_length: Pieces of a caption that are learned.
+        label_smoothing: Probability that the targets spread over all pieces.
+        doubly_stochastic: Weight of `doubly_stochastic_penalty`.
+        search: How test images are captioned.
+        eye: A pretrained encoder; None trains convolutions from scratch.
+        model: Arguments of `build_captioner`.
+    """
+
+    spans = False
+
+    def __init__(
+        self,
+        name: str,
+        tokenizer: str = "unigram",
+        vocabulary_size: int = 2000,
+        lowercase: bool = True,
+        image_size: int = 64,
+        vary: bool = True,
+        max_length: int = 64,
+        label_smoothing: float = 0.0,
+        doubly_stochastic: float = 0.0,
+        search: CaptionSearch | None = None,
+        eye: Eye | None = None,
+        model: dict | None = None,
+    ):
+        self.name = name
+        self.lowercase = lowercase
+        self.image_size = image_size
+        self.vary = vary
+        self.max_length = max_length
+        self.label_smoothing = label_smoothing
+        self.doubly_stochastic = doubly_stochastic
+        self.search = search or CaptionSearch()
+        self.eye = eye
+        self.model_arguments = dict(model or {})
+        self._fit_arguments: dict[str, Any] = {
+            "vocabulary_size": vocabulary_size,
+            "kind": tokenizer,
+        }
+        self._subwords: Subwords | None = None
+
+    # === Vocabulary ===
+
+    @property
+    def target(self) -> Subwords:
+        """How captions are cut into pieces; there once the vocabulary is."""
+        if self._subwords is None:
+            raise ValueError(
+                f"The task {self.name} has no vocabulary yet. Call fit_vocabulary or "
+                "load_vocabulary first."
+            )
+        return self._subwords
+
+    def fit_vocabulary(self, records: Sequence[CaptionedImage]) -> None:
+        captions = [self._written(c) for record in records for c in record.captions]
+        self._subwords = Subwords.fit(captions, **self._fit_arguments)
+
+    def save_vocabulary(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.target.save(folder, "target")
+
+    def load_vocabulary(self, folder: Path) -> None:
+        self._subwords = Subwords.load(folder, "target")
+
+    def _written(self, caption: str) -> str:
+        return caption.lower() if self.lowercase else caption
+
+    # === Data ===
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the model is fed with the grids of an encoder, not with pixels."""
+        return self.eye is not None and self.eye.grids is not None
+
+    def examples(
+        self, records: Sequence[CaptionedImage], training: bool = False
+    ) -> Examples:
+        """Encode the captions, and read the images or their grids."""
+        chosen = [
+            (place, self._written(caption))
+            for place, record in enumerate(records)
+            for caption in (record.captions if training else record.captions[:1])
+        ]
+        ids = self.target.encode(tf.constant([caption for _, caption in chosen]))
+        truncated = int(tf.math.count_nonzero(ids.row_lengths() > self.max_length))
+        end = tf.fill([ids.nrows(), 1], END)
+        labels = tf.concat([ids[:, : self.max_length], end], axis=1)
+        if self.eye is not None and self.eye.grids is not None:
+            images = self.eye.grids(records)
+        else:
+            images = tf.constant([record.image.read() for record in records])
+        places = tf.constant([place for place, _ in chosen], tf.int64)
+        return Examples(
+            columns={"image": places, "labels": labels},
+            lengths=labels.row_lengths().numpy(),
+            tables={"images": images},
+            num_truncated=truncated,
+        )
+
+    def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
+        """Cut the batch of the given rows: images, ids `(B, T)`, and labels `(B, T)`.
+
+        Args:
+            rows: `(B,)` int64 example indices.
+        """
+        places = tf.gather(examples.columns["image"], rows)
+        labels = tf.gather(examples.columns["labels"], rows)
+        begin = tf.fill([labels.nrows(), 1], BEGIN)
+        target_ids = tf.concat([begin, labels[:, :-1]], axis=1).to_tensor()  # (B, T)
+        image = self._images(examples.tables["images"], places, training, seed)
+        return {"image": image, "target_ids": target_ids}, labels.to_tensor()
+
+    def _images(self, images, places, training, seed):
+        """Pixels `(B, H, W, 3)`, or grids `(B, G, K, D)`, float32."""
+        if self.eye is not None and self.eye.grids is not None:
+            # Not as a constant: the grids of many images are gigabytes on the disk.
+            grids = tf.numpy_function(lambda rows: images[rows], [places], tf.float16)
+            grids.set_shape([None, *self.eye.shape])
+            return tf.cast(grids, tf.float32)
+        pixels = decode_images(tf.gather(images, places), self.image_size)
+        return vary_images(pixels, seed) if training and self.vary else pixels
+
+    # === Model ===
+
+    def build_model(self):
+        size = self.target.size
+        if self.search.beam > size:
+            raise ValueError(
+                f"beam={self.search.beam} is larger than the vocabulary of {size} "
+                "pieces. Set it to 10 or less."
+            )
+        shape = (self.image_size, self.image_size, 3)
+        encoder = None
+        if self.eye is not None:
+            if self.frozen:
+                shape = self.eye.shape
+            else:
+                encoder = self.eye.load()
+        return build_captioner(
+            size,
+            shape,
+            pixels=not self.frozen,
+            image_encoder=encoder,
+            # With the end, or as long as may be written.
+            max_length=max(self.max_length + 1, self.search.max_length),
+            **self.model_arguments,
+        )
+
+    def loss(self, model, batch, outputs) -> tuple:
+        """Summed loss and number of pieces of one batch, both scalar float32."""
+        total, weight = translation_loss(
+            batch[1], outputs["logits"], self.label_smoothing
+        )
+        if self.doubly_stochastic:
+            uneven = doubly_stochastic_penalty(outputs["attention"], batch[1])
+            total += self.doubly_stochastic * uneven
+        return total, weight
+
+    # === Evaluation ===
+
+    def predict(self, model, batch, outputs, quick: bool = False) -> tuple:
+        """Captions, and how the model likes the first reference.
+
+        Returns:
+            token_ids `(B, T)` int32, log-probability `(B,)` of it, then of the
+            reference: log-probability, pieces, and pieces that came first, `(B,)`.
+        """
+        labels = batch[1]
+        options = self.search.options(**({"beam": 1} if quick else {}))
+        found = generate(model.decoder, model.begin(batch[0]["image"]), options)
+        real = tf.cast(labels != 0, tf.float32)  # (B, T)
+        logits = outputs["logits"]
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        right = tf.cast(best == labels, tf.float32) * real
+        return (
+            found.token_ids[:, 0],
+            found.log_probabilities[:, 0],
+            -tf.reduce_sum(losses * real, axis=1),
+            tf.reduce_sum(real, axis=1),
+            tf.reduce_sum(right, axis=1),
+        )
+
+    def predictions(self, records: Sequence[CaptionedImage], outputs) -> list[dict]:
+        """One JSON-ready row for each record and its `predict` output."""
+        ids = tf.ragged.constant([row[0] for row in outputs], tf.int32, ragged_rank=1)
+        texts = [text.decode() for text in self.target.decode(ids).numpy()]
+        return [
+            {
+                "image": record.name,
+                "references": [self._written(caption) for caption in record.captions],
+                "prediction": text,
+                "log_probability": round(float(found), 4),
+                "reference_log_probability": round(float(reference), 4),
+                "reference_pieces": int(pieces),
+                "reference_pieces_right": int(right),
+            }
+            for record, text, (_, found, reference, pieces, right) in zip(
+                records, texts, outputs, strict=True
+            )
+        ]
+
+    def evaluate(self, rows: Sequence[dict], quick: bool = False) -> CaptionScores:
+        """Scores of captions, and perplexity and accuracy of pieces."""
+        scores = score_captions(rows, quick)
+        pieces = max(sum(row["reference_pieces"] for row in rows), 1)
+        found = sum(row["reference_log_probability"] for row in rows)
+        right = sum(row["reference_pieces_right"] for row in rows)
+        values = {
+            **scores.values,
+            "perplexity": math.exp(min(-found / pieces, 700.0)),
+            "piece_accuracy": right / pieces,
+        }
+        return dataclasses.replace(scores, values=values)
