@@ -231,6 +231,12 @@ class CaptioningTask:
             total += self.doubly_stochastic * uneven
         return total, weight
 
+    def serving_module(self, model):
+        """The graph that is exported: image bytes in, captions and scores out."""
+        from seqloom.tasks.captioning_serving import CaptioningServing
+
+        return CaptioningServing(model, self)
+
     # === Evaluation ===
 
     def predict(self, model, batch, outputs, quick: bool = False) -> tuple:
