@@ -67,7 +67,7 @@ def score_against_time(curves: Sequence[Curve], metric: str) -> Figure:
         legend = figure.legend(
             [handles[i] for i in order],
             [names[i] for i in order],
-            loc="outside right upper",
+            loc="outside right center",
             title=f"test {metric_name(metric)}, outlined",
             alignment="left",
         )
@@ -178,7 +178,7 @@ def score_by_length(lines: Mapping[str, Mapping[str, Length]], metric: str) -> F
         if any(count < FEW for count in counts.values()):
             note = f"grey: fewer than {FEW}"
             figure.text(0.995, 0.01, note, ha="right", color=GREY, fontsize=8.5)
-        figure.legend(*_from_the_top(axes, lines), loc="outside right upper")
+        figure.legend(*_from_the_top(axes, lines), loc="outside right center")
     return figure
 
 
