@@ -106,7 +106,7 @@ def generate(
     (n-grams); Fan et al. 2018, https://arxiv.org/abs/1805.04833 (top k);
     Holtzman et al. 2020, https://arxiv.org/abs/1904.09751 (top p).
     """
-    check_options(options, seed, source_mask)
+    options = check_options(options, seed, source_mask)
     return decode(
         DecodingLoop(
             decoder, state, options, prefix, seed, source_mask, collect_attention

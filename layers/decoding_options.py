@@ -69,16 +69,22 @@ RANGES = {
 
 
 def check_options(options, seed=None, source_mask=None):
-    """Raise ValueError, or fail in the graph, unless the options make sense."""
+    """Raise ValueError, or fail in the graph, unless the options make sense.
+
+    Returns:
+        The same options. In a graph nothing reads them before they are checked: what
+        fails first is told, and that should be the option.
+    """
+    checks = []
     for name, (in_range, text) in RANGES.items():
         value = getattr(options, name)
         _check_kind(name, value)
-        require(
+        checks += require(
             in_range(value if tf.is_tensor(value) else np.asarray(value)),
             f"DecodingOptions needs {text}, got {name}={{}}.",
             value,
         )
-    _check_ways(options, seed)
+    checks += _check_ways(options, seed)
     if not is_off(options.coverage_penalty, 0) and source_mask is None:
         raise ValueError(
             f"coverage_penalty={options.coverage_penalty} needs to know which steps of "
@@ -91,6 +97,10 @@ def check_options(options, seed=None, source_mask=None):
             "DecodingOptions needs min_length <= max_length, got min_length={} and "
             "max_length={}.",
             *lengths,
+        )
+    with tf.control_dependencies(checks):
+        return DecodingOptions(
+            *(tf.identity(o) if tf.is_tensor(o) else o for o in options)
         )
 
 
@@ -110,7 +120,7 @@ def _check_kind(name, value):
 def _check_ways(options, seed):
     """Sampling and search each have options that mean nothing to the other."""
     if not options.sample:
-        require(
+        checks = require(
             options.n_best <= options.beam,
             "n_best={} hypotheses cannot come from beam={}. Ask for fewer, or widen "
             "the beam.",
@@ -123,16 +133,18 @@ def _check_ways(options, seed):
                     f"{name}={getattr(options, name)} says how to draw tokens, but "
                     "sample=False looks for the best ones. Set sample=True."
                 )
-    elif not is_off(options.beam, 1):
+        return checks
+    if not is_off(options.beam, 1):
         raise ValueError(
             f"Sampling follows no beam, got beam={options.beam} with sample=True. "
             "n_best is the number of texts that are drawn for each source."
         )
-    elif seed is None:
+    if seed is None:
         raise ValueError(
             "Sampling needs a seed of two integers, such as seed=(0, 1): the same seed "
             "gives the same texts."
         )
+    return []
 
 
 def is_off(value, off):
@@ -145,12 +157,18 @@ def require(holds, text, *values):
     """Raise ValueError with `text` of `values` unless all of `holds` is true.
 
     Where that is only known when the graph runs, it fails there with the same text.
+
+    Returns:
+        The operations that check it in the graph.
     """
     known = tf.get_static_value(holds)
     if known is None:
-        tf.debugging.Assert(tf.reduce_all(holds), [tf.strings.format(text, values)])
-    elif not np.all(known):
+        shown = [tf.strings.format(text, values)]
+        check = tf.debugging.Assert(tf.reduce_all(holds), shown)
+        return [] if check is None else [check]
+    if not np.all(known):
         raise ValueError(text.format(*(_plain(value) for value in values)))
+    return []
 
 
 def _plain(value):
