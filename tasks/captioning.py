@@ -1,7 +1,6 @@
 """Captioning: an image to a sentence about it (one-to-many)."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,11 @@ from seqloom.tasks.captioner import build_captioner, doubly_stochastic_penalty
 from seqloom.tasks.examples import Examples
 from seqloom.tasks.image_reading import decode_images, vary_images
 from seqloom.tasks.records import CaptionedImage
+from seqloom.tasks.reference_scores import (
+    reference_columns,
+    reference_scores,
+    reference_values,
+)
 from seqloom.tasks.subwords import BEGIN, END, Subwords
 from seqloom.tasks.translator import translation_loss
 
@@ -249,18 +253,8 @@ class CaptioningTask:
         labels = batch[1]
         options = self.search.options(**({"beam": 1} if quick else {}))
         found = generate(model.decoder, model.begin(batch[0]["image"]), options)
-        real = tf.cast(labels != 0, tf.float32)  # (B, T)
-        logits = outputs["logits"]
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        right = tf.cast(best == labels, tf.float32) * real
-        return (
-            found.token_ids[:, 0],
-            found.log_probabilities[:, 0],
-            -tf.reduce_sum(losses * real, axis=1),
-            tf.reduce_sum(real, axis=1),
-            tf.reduce_sum(right, axis=1),
-        )
+        scores = reference_scores(labels, outputs["logits"])
+        return found.token_ids[:, 0], found.log_probabilities[:, 0], *scores
 
     def predictions(self, records: Sequence[CaptionedImage], outputs) -> list[dict]:
         """One JSON-ready row for each record and its `predict` output."""
@@ -271,25 +265,13 @@ class CaptioningTask:
                 "image": record.name,
                 "references": [self._written(caption) for caption in record.captions],
                 "prediction": text,
-                "log_probability": round(float(found), 4),
-                "reference_log_probability": round(float(reference), 4),
-                "reference_pieces": int(pieces),
-                "reference_pieces_right": int(right),
+                **reference_columns(*scores),
             }
-            for record, text, (_, found, reference, pieces, right) in zip(
-                records, texts, outputs, strict=True
-            )
+            for record, text, (_, *scores) in zip(records, texts, outputs, strict=True)
         ]
 
     def evaluate(self, rows: Sequence[dict], quick: bool = False) -> CaptionScores:
         """Scores of captions, and perplexity and accuracy of pieces."""
         scores = score_captions(rows, quick)
-        pieces = max(sum(row["reference_pieces"] for row in rows), 1)
-        found = sum(row["reference_log_probability"] for row in rows)
-        right = sum(row["reference_pieces_right"] for row in rows)
-        values = {
-            **scores.values,
-            "perplexity": math.exp(min(-found / pieces, 700.0)),
-            "piece_accuracy": right / pieces,
-        }
+        values = {**scores.values, **reference_values(rows)}
         return dataclasses.replace(scores, values=values)

@@ -1,7 +1,6 @@
 """Translation: a sentence to another one, of any length (asynchronous many-to-many)."""
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -15,6 +14,11 @@ from seqloom.layers import generate
 from seqloom.tasks.disk_rows import Chunk, DiskRows
 from seqloom.tasks.examples import Examples, gather
 from seqloom.tasks.records import SentencePair
+from seqloom.tasks.reference_scores import (
+    reference_columns,
+    reference_scores,
+    reference_values,
+)
 from seqloom.tasks.subwords import Subwords
 from seqloom.tasks.translation_figures import bleu_by_length
 from seqloom.tasks.translation_inside import Glimpse, choose_sources
@@ -226,18 +230,8 @@ class TranslationTask:
         found = generate(
             model.decoder, model.begin(source_ids), options, source_mask=source_ids != 0
         )
-        real = tf.cast(labels != 0, tf.float32)  # (B, T)
-        logits = outputs["logits"]
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        right = tf.cast(best == labels, tf.float32) * real
-        return (
-            found.token_ids[:, 0],
-            found.log_probabilities[:, 0],
-            -tf.reduce_sum(losses * real, axis=1),
-            tf.reduce_sum(real, axis=1),
-            tf.reduce_sum(right, axis=1),
-        )
+        scores = reference_scores(labels, outputs["logits"])
+        return found.token_ids[:, 0], found.log_probabilities[:, 0], *scores
 
     def predictions(self, records: Sequence[SentencePair], outputs) -> list[dict]:
         """One JSON-ready row for each record and its `predict` output."""
@@ -248,27 +242,15 @@ class TranslationTask:
                 "source": record.source,
                 "reference": record.target,
                 "prediction": text,
-                "log_probability": round(float(found), 4),
-                "reference_log_probability": round(float(reference), 4),
-                "reference_pieces": int(pieces),
-                "reference_pieces_right": int(right),
+                **reference_columns(*scores),
             }
-            for record, text, (_, found, reference, pieces, right) in zip(
-                records, texts, outputs, strict=True
-            )
+            for record, text, (_, *scores) in zip(records, texts, outputs, strict=True)
         ]
 
     def evaluate(self, rows: Sequence[dict], quick: bool = False) -> TranslationScores:
         """BLEU and chrF, and perplexity and accuracy of pieces under the references."""
         scores = score_translations(rows, quick)
-        pieces = max(sum(row["reference_pieces"] for row in rows), 1)
-        found = sum(row["reference_log_probability"] for row in rows)
-        right = sum(row["reference_pieces_right"] for row in rows)
-        values = {
-            **scores.values,
-            "perplexity": math.exp(min(-found / pieces, 700.0)),
-            "piece_accuracy": right / pieces,
-        }
+        values = {**scores.values, **reference_values(rows)}
         return dataclasses.replace(scores, values=values)
 
     def figures(self, rows: Sequence[dict]) -> dict:
