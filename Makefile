@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 SEQLOOM := $(BIN)/seqloom
 
-GIVEN := TASK CONFIG CONFIGS SET RUN RESUME TEXT FILE JSON PORT REPLICAS FORMAT
+GIVEN := TASK CONFIG CONFIGS SET RUN RESUME TEXT IMAGE FILE JSON PORT REPLICAS FORMAT
 GIVEN += BEAM NBEST LENGTH_PENALTY MAX_LENGTH ATTENTION SAMPLE TEMPERATURE TOPK TOPP SEED
 unexport $(GIVEN) ARGS
 $(foreach name,$(GIVEN),$(eval export given_$(name) = $$(value $(name))))
@@ -41,7 +41,7 @@ help: ## List the targets
 	@echo '  make train TASK=ner SET="training.epochs=3 model.cell=gru"'
 	@echo '  make predict TASK=ner TEXT="Rhea met Ada in Paris."'
 
-##@ Work with models: TASK=ner, pos, sentiment or translation, CONFIG=a variant or a .yaml file
+##@ Work with models: TASK=ner, pos, sentiment, translation or captioning, CONFIG=a variant or a .yaml file
 
 .PHONY: train evaluate predict export data check compare ui sync
 train: needs-task runtime ## Train, evaluate and export (TASK CONFIG SET RESUME=run)
@@ -51,11 +51,12 @@ train: needs-task runtime ## Train, evaluate and export (TASK CONFIG SET RESUME=
 evaluate: runtime ## Evaluate a run again (RUN, or TASK CONFIG: the newest)
 	@$(SEQLOOM) evaluate $(task) $(run) $(config)
 
-# Of translations: BEAM NBEST LENGTH_PENALTY MAX_LENGTH ATTENTION=out.png; or SAMPLE=1
+# Of translations and captions: BEAM NBEST LENGTH_PENALTY MAX_LENGTH ATTENTION=out.png; or SAMPLE=1
 # with NBEST TEMPERATURE TOPK TOPP SEED.
-predict: runtime ## Predict for TEXT="..." or FILE=path (JSON=1; RUN, or TASK CONFIG; BEAM, NBEST ...)
+predict: runtime ## Predict for TEXT="...", IMAGE=path or FILE=path (JSON=1; RUN, or TASK CONFIG; BEAM, NBEST ...)
 	@$(SEQLOOM) predict $(task) $(run) $(config) $(json) $(search) $(sampling) \
-	    $${given_TEXT:+--text="$$given_TEXT"} $${given_FILE:+--file="$$given_FILE"}
+	    $${given_TEXT:+--text="$$given_TEXT"} $${given_IMAGE:+--image="$$given_IMAGE"} \
+	    $${given_FILE:+--file="$$given_FILE"}
 
 export: runtime ## Export a run again and verify it (RUN, or TASK CONFIG; FORMAT=ctranslate2)
 	@$(SEQLOOM) export $(task) $(run) $(config) \
@@ -130,7 +131,7 @@ lock: dev # write requirements.lock from what is installed
 
 needs-task:
 	@test -n "$$given_TASK" || { \
-	    echo 'error: which task? Say TASK=ner, pos, sentiment or translation.' >&2; exit 2; }
+	    echo 'error: which task? Say TASK=ner, pos, sentiment, translation or captioning.' >&2; exit 2; }
 
 needs-run:
 	@test -n "$$given_RUN" || { \

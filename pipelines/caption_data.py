@@ -25,11 +25,19 @@ from seqloom.pipelines.splits import (
     files_sha256,
 )
 from seqloom.tasks.records import CaptionedImage, DataError
+from seqloom.tasks.synthetic_scenes import (
+    CIRCLES,
+    SIZES,
+    synthetic_circles,
+    synthetic_scenes,
+)
 
 Checked = tuple[CaptionedImage, bytes]
 """A record, and the SHA-256 of its image."""
 Files = dict[str, CaptionFile]
 Lists = dict[str, list[Checked]]
+# The corpora that are made here: how many images, and how.
+DRAWN = {"scenes": (SIZES, synthetic_scenes), "circles": (CIRCLES, synthetic_circles)}
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,8 @@ def _open(
     if data.train:
         origin = _Origin(Path(data.train).name, "images and captions of your own")
         return origin, own_caption_files(data, say)
-    if data.corpus == "scenes":
-        return _made(seed)
+    if data.corpus in DRAWN:
+        return _drawn(data, seed)
     corpus = CAPTION_CORPORA[str(data.corpus)]
     files = _found(corpus, progress)
     if any(file.info.origin == "download" for file in files.values()):
@@ -102,12 +110,23 @@ def _open(
     return origin, files
 
 
-def _made(seed: int) -> tuple[_Origin, Files]:
-    """Scenes, drawn from the seed, as `ImageBytes`."""
-    raise UserError(
-        "data.corpus=scenes: scenes are not drawn yet. Set data.corpus=flickr8k, or "
-        "data.train to a file of captions of your own."
-    )
+def _drawn(data: CaptionDataConfig, seed: int) -> tuple[_Origin, Files]:
+    """Scenes or circles, drawn from the seed."""
+    sizes, make = DRAWN[str(data.corpus)]
+    files = {}
+    for name in SPLITS:
+        number = min(sizes[name], data.limit or sizes[name])
+        try:
+            # They have all that a CaptionedImage has, and the scene.
+            images: list = make(name, seed, number, data.image_size)
+        except ValueError as error:
+            raise UserError(f"data.image_size={data.image_size}: {error}") from error
+        checked = ((i, hashlib.sha256(i.image.read()).digest()) for i in images)
+        made = f"{data.corpus}, seed {seed}"
+        info = CaptionSplitInfo(made, images_sha256(checked), "made")
+        files[name] = CaptionFile(info, images)
+    title = f"{data.corpus} drawn from seed {seed}"
+    return _Origin(str(data.corpus), title, "none needed"), files
 
 
 def _found(corpus: CaptionCorpus, progress: Progress | None) -> Files:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from seqloom.pipelines.config import Config
 
 if TYPE_CHECKING:
+    from seqloom.tasks.captioning import Eye
     from seqloom.tasks.pretrained import Pretrained
     from seqloom.tasks.task import Task
 
@@ -93,6 +94,50 @@ def _translation(config: Config, spans: bool) -> "Task":
     )
 
 
+def _captioning(config: Config, spans: bool) -> "Task":
+    from seqloom.tasks.captioning import CaptioningTask, CaptionSearch
+
+    settings = config.model.model_dump()
+    search = CaptionSearch(
+        settings.pop("beam"),
+        settings.pop("length_penalty"),
+        settings.pop("max_written"),
+    )
+    captions = {
+        name: settings.pop(name)
+        for name in (
+            "tokenizer",
+            "vocabulary_size",
+            "lowercase",
+            "max_length",
+            "vary",
+            "label_smoothing",
+            "doubly_stochastic",
+        )
+    }
+    size = config.data.model_dump()["image_size"]
+    eye = _eye(settings.pop("preset"), settings.pop("frozen"), size)
+    return CaptioningTask(
+        config.task,
+        **captions,
+        image_size=size,
+        search=search,
+        eye=eye,
+        model=settings,
+    )
+
+
+def _eye(preset: str | None, frozen: bool, image_size: int) -> "Eye | None":
+    """What reads images, where it is pretrained."""
+    if preset is None:
+        return None
+    from seqloom.pipelines.download_bar import download_bar
+    from seqloom.pipelines.image_eye import image_eye
+
+    with download_bar() as progress:
+        return image_eye(preset, frozen, image_size, progress=progress, say=print)
+
+
 def _preset(settings: dict[str, Any]) -> "Callable[[], Pretrained] | None":
     """Take what concerns a pretrained encoder out of `settings`."""
     name, frozen, lora_rank = (
@@ -123,4 +168,5 @@ TASKS: dict[str, Callable[[Config, bool], "Task"]] = {
     "pos": _tagging,
     "sentiment": _classification,
     "translation": _translation,
+    "captioning": _captioning,
 }

@@ -8,7 +8,7 @@ from seqloom.pipelines.run import Run
 from seqloom.pipelines.settings import resolve
 
 WANTED = 0.99
-METRICS = ("f1", "exact_match", "accuracy")  # the first that a task has
+METRICS = ("f1", "exact_match", "correct", "accuracy")  # the first that a task has
 COMMON = ("training.ema=null", "tracking.enabled=false")
 TEXTS = (
     *COMMON,
@@ -58,6 +58,27 @@ DECODERS = {
         "training.warmup_steps=50",
     ),
 }
+CIRCLES = (
+    *COMMON,
+    "data.corpus=circles",
+    "data.image_size=48",
+    "model.tokenizer=bpe",
+    "model.vocabulary_size=330",
+    "model.filters=[16,32,64]",
+    "model.units=64",
+    "model.embedding_units=64",
+    "model.dropout=0.0",
+    "training.max_rows=16",
+    "training.epochs=8",
+    "training.learning_rate=0.003",
+    "training.warmup_steps=20",
+    "training.monitor=correct",
+)
+WRITERS = {
+    "LSTM": ("model.attention=none",),
+    "LSTM with attention": (),
+    "Transformer": ("model.kind=transformer", "model.feed_forward_units=128"),
+}
 # What of a task is learned, and with which settings.
 TWINS: dict[str, dict[str, tuple[str, ...]]] = {
     "ner": {"synthetic sentences": TEXTS},
@@ -67,6 +88,10 @@ TWINS: dict[str, dict[str, tuple[str, ...]]] = {
         f"{twin}, {decoder}": (*PAIRS, *settings, f"data.corpus={twin}")
         for decoder, settings in DECODERS.items()
         for twin in ("copy", "reverse")
+    },
+    "captioning": {
+        f"circles, {writer}": (*CIRCLES, *settings)
+        for writer, settings in WRITERS.items()
     },
 }
 

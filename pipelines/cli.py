@@ -119,7 +119,9 @@ def export(
     config: ConfigName = None,
     format_: Annotated[
         str,
-        typer.Option("--format", help=f"{', '.join(FORMATS)} (Transformers only)."),
+        typer.Option(
+            "--format", help=f"{', '.join(FORMATS)} (Transformers of translation)."
+        ),
     ] = FORMATS[0],
 ) -> None:
     """Export a run as a SavedModel again, or for CTranslate2, and verify it."""

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from seqloom.pipelines.chosen_run import find_run
+from seqloom.pipelines.chosen_run import find_run, settings_of
 from seqloom.pipelines.command_options import ConfigName, RunDir
 from seqloom.pipelines.config import MODELS
 from seqloom.pipelines.engine import import_engine
 from seqloom.pipelines.errors import UserError
 
-SEARCH = "Translation: look for the best"
-SAMPLING = "Translation: draw at random"
+SEARCH = "Translation and captioning: look for the best"
+SAMPLING = "Translation and captioning: draw at random"
 
 
 def _searched(help_text: str, **limits: Any) -> Any:
@@ -33,8 +33,16 @@ def predict(
     text: Annotated[
         list[str] | None, typer.Option(help="A text; may be repeated.")
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="A JPEG or PNG file, or a folder; may be repeated."),
+    ] = None,
     file: Annotated[
-        str | None, typer.Option(help="A file with a text a line; - is standard input.")
+        str | None,
+        typer.Option(
+            help="A file with a text, or the path of an image, a line; - is standard "
+            "input."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line.")
@@ -44,14 +52,12 @@ def predict(
     beam: Annotated[
         int | None, _searched("Hypotheses to follow; 1 is greedy.", min=1)
     ] = None,
-    n_best: Annotated[
-        int | None, _searched("Translations to show of each text.", min=1)
-    ] = None,
+    n_best: Annotated[int | None, _searched("Answers to show of each.", min=1)] = None,
     length_penalty: Annotated[
         float | None, _searched("Above 0 likes longer translations more.")
     ] = None,
     max_length: Annotated[
-        int | None, _searched("Most pieces of a translation.", min=1)
+        int | None, _searched("Most pieces of an answer.", min=1)
     ] = None,
     attention: Annotated[
         Path | None, _searched("Draw what was looked at: out.png.")
@@ -72,8 +78,9 @@ def predict(
         int | None, _drawn("The same seed draws the same.", min=0, max=2**31 - 1)
     ] = None,
 ) -> None:
-    """Predict with a trained model: texts in, answers out."""
-    task, texts, file = _wanted(list(words or []), text or [], file, run)
+    """Predict with a trained model: texts or images in, answers out."""
+    given_texts = [*(text or []), *(image or [])]
+    task, texts, file = _wanted(list(words or []), given_texts, file, run)
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     if not sample:
         _refuse_drawing(drawing)
@@ -87,6 +94,8 @@ def predict(
         **drawing,
     }
     folder = find_run(task, run, config)
+    kind = settings_of(str(folder)).config.task
+    _refuse_other_kind(kind, bool(text), bool(image))
     import_engine()
     from seqloom.pipelines.predict import predict_command
 
@@ -109,8 +118,9 @@ def _wanted(
         if sys.stdin is None or sys.stdin.isatty():
             raise UserError(
                 "There is no text to predict for. Give it: make predict TASK=ner "
-                "TEXT='Rhea met Ada', or seqloom predict ner 'Rhea met Ada'; or name a "
-                "file (FILE=, --file), or send lines to standard input."
+                "TEXT='Rhea met Ada', or seqloom predict ner 'Rhea met Ada'; for "
+                "captioning IMAGE=photo.jpg; or name a file (FILE=, --file), or send "
+                "lines to standard input."
             )
         file = "-"
     if file not in (None, "-") and not Path(file).is_file():
@@ -118,11 +128,23 @@ def _wanted(
     return task, words, file
 
 
+def _refuse_other_kind(task: str, texts: bool, images: bool) -> None:
+    if texts and task == "captioning":
+        raise UserError(
+            "captioning looks at images, got a text. Give IMAGE=photo.jpg (--image)."
+        )
+    if images and task != "captioning":
+        raise UserError(
+            f"{task} reads texts, got an image. Give TEXT='...' (--text), or take a "
+            "run of captioning."
+        )
+
+
 def _refuse_drawing(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if value is not None:
             raise UserError(
-                f"--{name.replace('_', '-')} {value} says how to draw translations at "
+                f"--{name.replace('_', '-')} {value} says how to draw at "
                 "random, and the best one is looked for. Add --sample (SAMPLE=1 for "
                 "make), or leave it out."
             )

@@ -1,7 +1,8 @@
 """Every setting there is: its type, its bounds, its default and what it is for.
 
 The sections mirror the YAML files in `configs/`; those that differ from task to task
-are in `config_data.py`, `config_pairs.py` and `config_models.py`. A config is frozen:
+are in `config_data.py`, `config_pairs.py`, `config_captions.py` and
+`config_models.py`. A config is frozen:
 the pipelines read it and hand plain arguments to the tasks, which never see it. How
 values are found in files and on the command line is `settings.py`; how a wrong one is
 explained is `config_check.py`.
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from seqloom.pipelines.config_captions import CaptionDataConfig
 from seqloom.pipelines.config_data import DataConfig, TextDataConfig
 from seqloom.pipelines.config_fields import (
     Count,
@@ -21,6 +23,7 @@ from seqloom.pipelines.config_fields import (
     Section,
 )
 from seqloom.pipelines.config_models import (
+    CaptioningModelConfig,
     ClassificationModelConfig,
     TaggingModelConfig,
     TranslationModelConfig,
@@ -30,6 +33,8 @@ from seqloom.pipelines.config_pairs import PairDataConfig
 __all__ = [
     "DATA",
     "MODELS",
+    "CaptionDataConfig",
+    "CaptioningModelConfig",
     "ClassificationModelConfig",
     "Config",
     "DataConfig",
@@ -170,12 +175,17 @@ class Config(Section):
     Which sections stand under `data` and `model` goes by the task: see `sections`.
     """
 
-    task: Name = Field(description="what is learned: ner, pos, sentiment, translation")
+    task: Name = Field(description="what is learned: ner, pos, translation, ...")
     name: Name = Field("custom", description="the config's name; finds its runs again")
     seed: CountOrZero = Field(1, description="seed of weights, dropout and data order")
     runs_dir: Name = Field("runs", description="the folder that holds all runs")
-    data: DataConfig | TextDataConfig | PairDataConfig
-    model: TaggingModelConfig | ClassificationModelConfig | TranslationModelConfig
+    data: DataConfig | TextDataConfig | PairDataConfig | CaptionDataConfig
+    model: (
+        TaggingModelConfig
+        | ClassificationModelConfig
+        | TranslationModelConfig
+        | CaptioningModelConfig
+    )
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
 
@@ -187,12 +197,14 @@ DATA: dict[str, type[Section]] = {
     "pos": DataConfig,
     "sentiment": TextDataConfig,
     "translation": PairDataConfig,
+    "captioning": CaptionDataConfig,
 }
 MODELS: dict[str, type[Section]] = {
     "ner": TaggingModelConfig,
     "pos": TaggingModelConfig,
     "sentiment": ClassificationModelConfig,
     "translation": TranslationModelConfig,
+    "captioning": CaptioningModelConfig,
 }
 
 

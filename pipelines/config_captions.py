@@ -12,10 +12,10 @@ Pixels = Annotated[int, Field(ge=8, le=1024)]
 class CaptionDataConfig(Section):
     """Which images and captions are read, and how."""
 
-    corpus: Literal["scenes", "flickr8k"] | None = Field(
+    corpus: Literal["scenes", "circles", "flickr8k"] | None = Field(
         "scenes",
-        description="drawn scenes, or a corpus that seqloom finds; unused once `train` "
-        "is set",
+        description="drawn scenes or circles, or a corpus that seqloom finds; unused "
+        "once `train` is set",
     )
     train: Name | None = Field(
         None, description="a file of captions of your own, for training"

@@ -239,10 +239,127 @@ class TranslationModelConfig(Section):
 
     @model_validator(mode="after")
     def _only_recurrent_decoders_sample(self) -> Self:
-        if self.scheduled_sampling and self.kind != "recurrent":
+        if self.kind != "recurrent":
+            _refuse_recurrent(self, "scheduled_sampling")
+        return self
+
+
+class CaptioningModelConfig(Section):
+    """The captioner: what reads an image, what writes about it, and how it searches."""
+
+    tokenizer: Literal["unigram", "bpe"] = Field(
+        "unigram", description="what captions are cut into; learned from training"
+    )
+    vocabulary_size: Count = Field(
+        2000, description="different pieces there are at the most"
+    )
+    lowercase: bool = Field(True, description="learn and write captions in lower case")
+    max_length: Count = Field(
+        64,
+        description="pieces of a caption that are learned; the rest is cut off, and "
+        "counted",
+    )
+    vary: bool = Field(
+        False,
+        description="training sees images cropped and in other light, never mirrored",
+    )
+    preset: Name | None = Field(
+        None,
+        description="a pretrained image backbone: efficientnet_lite0, one of "
+        "keras_nlp's by name, or a folder; null: convolutions, from scratch",
+    )
+    frozen: bool = Field(
+        True, description="the backbone is not trained; what it sees is kept on disk"
+    )
+    filters: list[Count] = Field(
+        default_factory=lambda: [32, 64, 128],
+        min_length=1,
+        description="from scratch: channels of the convolutions, each halves the sides",
+    )
+    kind: Literal["recurrent", "transformer"] = Field(
+        "recurrent", description="what the decoder is made of"
+    )
+    units: Count = Field(256, description="width of the decoder")
+    embedding_units: Count | None = Field(
+        None, description="width of a piece's embedding; null: as wide as units"
+    )
+    num_layers: Count = Field(1, description="layers of the decoder")
+    encoder_layers: CountOrZero = Field(
+        0, description="transformer: layers of self-attention between places"
+    )
+    cell: Literal["lstm", "gru", "simple"] = Field(
+        "lstm", description="recurrent: the cell"
+    )
+    attention: Literal["none", "first_layer", "input_feeding"] = Field(
+        "first_layer",
+        description="recurrent: where the decoder looks at the image; none: the whole "
+        "of it is its first input",
+    )
+    score: Literal["dot", "scaled_dot", "general", "additive"] = Field(
+        "additive", description="recurrent: how a query is compared with a place"
+    )
+    doubly_stochastic: PositiveOrZero = Field(
+        0.0,
+        description="recurrent: how much it costs to look at some places more than at "
+        "others, over a whole caption",
+    )
+    scheduled_sampling: Share = Field(
+        0.0,
+        description="recurrent: share of the pieces that training reads from what the "
+        "decoder would have written, instead of the caption",
+    )
+    scheduled_sampling_ramp: Count = Field(
+        1, description="recurrent: steps over which that share rises from 0"
+    )
+    num_heads: Count = Field(4, description="transformer: attention heads of a layer")
+    feed_forward_units: Count = Field(
+        1024, description="transformer: width inside the feed-forward network"
+    )
+    norm: Literal["pre", "post"] = Field(
+        "pre", description="transformer: normalize before or after each sublayer"
+    )
+    position: Literal["sinusoidal", "learned", "rotary", "none"] = Field(
+        "sinusoidal", description="transformer: how it knows the order of the pieces"
+    )
+    tied: bool = Field(True, description="score the next piece by the embeddings")
+    dropout: Share = Field(0.1, description="share of features dropped in training")
+    label_smoothing: Share = Field(
+        0.0, description="probability spread over all pieces in the training targets"
+    )
+    beam: Count = Field(
+        3, description="hypotheses followed in captioning; validation follows one"
+    )
+    length_penalty: float = Field(
+        0.7, description="above 0, longer captions are liked more"
+    )
+    max_written: Count = Field(
+        40, description="pieces of the longest caption that is written"
+    )
+
+    @model_validator(mode="after")
+    def _what_is_set_has_a_use(self) -> Self:
+        if self.kind != "recurrent":
+            _refuse_recurrent(self, "scheduled_sampling", "doubly_stochastic")
+        elif self.attention == "none" and self.doubly_stochastic:
             raise ValueError(
-                f"model.scheduled_sampling={self.scheduled_sampling} is for recurrent "
-                f"decoders, this one is a {self.kind}. Set it to 0, or set "
-                "model.kind=recurrent"
+                f"model.doubly_stochastic={self.doubly_stochastic} is about attention, "
+                "and model.attention=none has none. Set it to 0, or set "
+                "model.attention=first_layer"
+            )
+        if self.vary and self.preset and self.frozen:
+            raise ValueError(
+                "model.vary=true needs images that are read anew at each epoch, but "
+                f"what the frozen {self.preset} sees is computed once. Set "
+                "model.vary=false or model.frozen=false"
             )
         return self
+
+
+def _refuse_recurrent(model: Section, *names: str) -> None:
+    """Raise unless these settings, which only recurrent decoders have, are off."""
+    for name in names:
+        if getattr(model, name):
+            raise ValueError(
+                f"model.{name}={getattr(model, name)} is for recurrent decoders, this "
+                "one is a transformer. Set it to 0, or set model.kind=recurrent"
+            )

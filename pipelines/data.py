@@ -1,7 +1,7 @@
 """Load the three splits of a task: located, checked, read, normalised.
 
 Labelled texts are loaded in `text_data.py`, pairs of sentences in `pair_data.py`,
-tagged sentences here.
+images with captions in `caption_data.py`, tagged sentences here.
 """
 
 import logging
@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from seqloom.pipelines.config import DataConfig, PairDataConfig, TextDataConfig
+from seqloom.pipelines.caption_data import load_captions
+from seqloom.pipelines.config import (
+    CaptionDataConfig,
+    DataConfig,
+    PairDataConfig,
+    TextDataConfig,
+)
 from seqloom.pipelines.corpora import Corpus, corpus_named
 from seqloom.pipelines.data_summary import describe_splits, show_splits
 from seqloom.pipelines.errors import UserError
@@ -56,7 +62,7 @@ class _Origin:
 
 
 def load_splits(
-    data: DataConfig | TextDataConfig | PairDataConfig,
+    data: DataConfig | TextDataConfig | PairDataConfig | CaptionDataConfig,
     task: str,
     seed: int = 0,
     progress: Progress | None = None,
@@ -66,11 +72,10 @@ def load_splits(
 
     Args:
         data: The settings. `train`, `dev` and `test` go before `corpus`. Their kind
-            says whether tagged sentences, labelled texts or pairs of sentences are
-            read.
-        task: "ner" (tags mark spans and come out as IOB2), "pos", "sentiment" or
-            "translation".
-        seed: Seed of the corpora "synthetic", "copy" and "reverse".
+            says whether tagged sentences, labelled texts, pairs of sentences or images
+            with captions are read.
+        task: Its name; "ner" means that tags mark spans and come out as IOB2.
+        seed: Seed of the corpora "synthetic", "copy", "reverse" and "scenes".
         progress: Told about downloads.
         say: Told what a user should know: the licence when a corpus is downloaded,
             records left out.
@@ -84,6 +89,8 @@ def load_splits(
         return load_texts(data, task, seed, progress, say)
     if isinstance(data, PairDataConfig):
         return load_pairs(data, task, seed, progress, say)
+    if isinstance(data, CaptionDataConfig):
+        return load_captions(data, task, seed, progress, say)
     return _load_sentences(data, task, seed, progress, say)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from seqloom.pipelines.caption_summary import describe_captions, show_captions
 from seqloom.pipelines.pair_summary import describe_pairs, show_pairs
 from seqloom.pipelines.splits import SPLIT_TITLES, SPLITS, Splits
 from seqloom.pipelines.text_summary import describe_texts, show_texts
@@ -28,6 +29,8 @@ def describe_splits(splits: Splits, num_examples: int = 3) -> dict[str, Any]:
         return describe_texts(splits, num_examples)
     if splits.unit == "pairs":
         return describe_pairs(splits, num_examples)
+    if splits.unit == "images":
+        return describe_captions(splits, num_examples)
     info = {name: asdict(splits.info[name]) for name in SPLITS}
     labels = {name: _labels(splits, name, info[name]["tags"]) for name in SPLITS}
     long_enough = [s for s in splits.train if len(s.tokens) >= 5] or splits.train
@@ -55,6 +58,9 @@ def show_splits(console: Console, splits: Splits, num_examples: int = 3) -> None
         return
     if splits.unit == "pairs":
         show_pairs(console, splits, num_examples)
+        return
+    if splits.unit == "images":
+        show_captions(console, splits, num_examples)
         return
     summary = describe_splits(splits, num_examples)
     console.print(Text(f"{summary['name']}: {summary['title']}", style="bold"))

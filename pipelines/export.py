@@ -2,7 +2,7 @@
 
 In the run directory:
 
-    saved_model/     raw strings in, strings and scores out
+    saved_model/     raw strings or image bytes in, strings and scores out
     golden.json      inputs of every signature, and what the model in memory gave
     mlflow_model/    the SavedModel again, as an MLflow pyfunc (see mlflow_model.py)
 """
@@ -21,6 +21,7 @@ from seqloom.pipelines import mlflow_model
 from seqloom.pipelines.checkpoints import write_json
 from seqloom.pipelines.delivery import prepare_environment
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.golden import GOLDEN_SEARCH, GOLDEN_TEXTS, golden_images
 from seqloom.pipelines.verify import (
     GOLDEN_FILE,
     MLFLOW_FOLDER,
@@ -36,26 +37,6 @@ if TYPE_CHECKING:
 
 SIGNATURES = ("serving_default", "tokens", "attention", "search", "score")
 RUNTIME_PACKAGES = ("tensorflow", "tensorflow-text", "mlflow")
-
-GOLDEN_TEXTS: tuple[bytes, ...] = (
-    b"Rhea met Ada in Paris.",
-    "Zoë Müller didn't visit Łódź, Kraków or 北京 on 3.5.2024".encode(),
-    "Ada ❤️ Paris 👩‍👩‍👧 👍🏽 !!".encode(),
-    b"",
-    b" \t\n",
-    b'"U.S. shares rose 1,000 points," Mr. Ng of Reuters said...',
-    ("In Oslo, Kim Ng paid $3.5 to Acme Corp. " * 250).encode(),  # 10,000 characters
-    b"x" * 300,
-    b"Ada \xff\xfe met \xe2\x82 Rhea in \xc3",  # no valid UTF-8
-    b"Ada\x00 met\x01 Rhea",
-)
-# Other numbers than those of any config, with their types.
-GOLDEN_SEARCH = {
-    "beam": {"int32": 3},
-    "n_best": {"int32": 2},
-    "length_penalty": {"float32": 0.5},
-    "max_length": {"int32": 30},
-}
 
 
 def export_run(trained: "Trained") -> None:
@@ -87,7 +68,8 @@ def export(module: tf.Module, run_dir: Path) -> Path:
 
     Args:
         module: Its functions of the names in `SIGNATURES` become signatures; see
-            `TaggingServing`, `ClassificationServing` and `TranslationServing`.
+            `TaggingServing`, `ClassificationServing`, `TranslationServing` and
+            `CaptioningServing`.
         run_dir: An existing folder. The SavedModel appears there whole or not at all.
     """
     functions = {
@@ -105,8 +87,10 @@ def export(module: tf.Module, run_dir: Path) -> Path:
 def golden_examples(functions: Mapping[str, Any]) -> dict[str, dict]:
     """Inputs of each signature, as `verify.call_signature` takes them, and outputs."""
     examples: dict[str, dict] = {}
+    asked = functions["serving_default"].input_signature[0].name
+    questions = golden_images() if asked == "images" else GOLDEN_TEXTS
     for name, function in functions.items():
-        inputs: dict[str, Any] = {"texts": encode(GOLDEN_TEXTS)}
+        inputs: dict[str, Any] = {asked: encode(questions)}
         if name == "tokens":
             found = examples["serving_default"]["outputs"]
             words = [word.encode() for word in found["tokens"]]
@@ -131,8 +115,11 @@ def save_pyfunc(run_dir: Path) -> Path:
     import mlflow  # takes seconds, and not every caller exports
 
     saved_model = run_dir / SAVED_MODEL_FOLDER
-    loaded = tf.saved_model.load(str(saved_model))
-    outputs = loaded.signatures["serving_default"].structured_outputs
+    serve = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    outputs = serve.structured_outputs
+    example: str | bytes = "Rhea met Ada in Paris."
+    if "images" in serve.structured_input_signature[1]:
+        example = golden_images()[0]
     target = run_dir / MLFLOW_FOLDER
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=run_dir) as scratch:
         staged = Path(scratch) / MLFLOW_FOLDER
@@ -141,7 +128,7 @@ def save_pyfunc(run_dir: Path) -> Path:
             python_model=mlflow_model.__file__,
             artifacts={SAVED_MODEL_FOLDER: str(saved_model)},
             signature=_pyfunc_signature(outputs),
-            input_example=np.array(["Rhea met Ada in Paris."], object),
+            input_example=np.array([example], object),
             pip_requirements=[f"{name}=={version(name)}" for name in RUNTIME_PACKAGES],
         )
         _replace(staged, target)
@@ -153,12 +140,25 @@ def _pyfunc_signature(names: Collection[str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    if "translations" in names:
+    kind = DataType.binary if "captions" in names else DataType.string
+    if "captions" in names:
+        columns = _caption_columns()
+    elif "translations" in names:
         columns = _translation_columns()
     else:
         columns = _label_columns() if "label_names" in names else _tag_columns(names)
     # Without a name the column takes lists and arrays too; a named one refuses them.
-    return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(columns))
+    return ModelSignature(Schema([ColSpec(kind)]), Schema(columns))
+
+
+def _caption_columns() -> list:
+    from mlflow.types import ColSpec, DataType
+
+    return [
+        ColSpec(DataType.string, "caption"),
+        ColSpec(DataType.double, "score"),
+        ColSpec(DataType.string, "error"),
+    ]
 
 
 def _translation_columns() -> list:

@@ -6,11 +6,12 @@ that is: it needs tensorflow, tensorflow-text and mlflow, and must not import se
     tagger = mlflow.pyfunc.load_model("runs/ner/latest/mlflow_model")
     tagger.predict(["Rhea met Ada in Paris."])
 
-Input: texts as a list, a numpy array, or the first column of a DataFrame; no rows are
-an array or a DataFrame without rows. Output: a DataFrame, one row a text, with what
-`prediction_rows` makes: of a tagger tokens, tags, scores and, for spans, entities; of a
+Input: texts, of a captioner the bytes of images, as a list, a numpy array, or the first
+column of a DataFrame; no rows are an array or a DataFrame without rows. Output: a
+DataFrame, one row a text or image, with what `prediction_rows` makes: of a tagger
+tokens, tags, scores and, for spans, entities; of a
 classifier label, score, probabilities and truncated; of a translator translation, score
-and truncated.
+and truncated; of a captioner caption, score and error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,11 +47,20 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
          "source_pieces": ["▁Save", "</s>"], "target_pieces": ["▁Enregistrer"],
          "attention": [[0.9, 0.1]]}
 
+    Of a captioner; `captions`, best first, only with more than one an image, and the
+    others only with attention, which has for each piece the rows of the grid:
+
+        {"caption": "two dogs run", "score": -0.9, "error": "",
+         "captions": [{"text": "two dogs run", "score": -0.9}, ...],
+         "pieces": ["▁two", "▁dogs", "▁run"],
+         "attention": [[[0.1, 0.2], [0.4, 0.3]], ...]}
+
     The graph counts bytes; here `start` and `end` count the characters of `text`, as
     Python and JavaScript (outside of emoji) do. Without spans, no `entities`.
 
     Args:
-        texts: What the signature was given; bytes that are no UTF-8 become U+FFFD.
+        texts: What the signature was given, or images; bytes of texts that are no UTF-8
+            become U+FFFD.
         outputs: What it returned, as tensors or arrays.
     """
     flat = {name: np.asarray(value) for name, value in outputs.items()}
@@ -58,6 +68,8 @@ def prediction_rows(texts: Sequence[str | bytes], outputs: Mapping) -> list[dict
         return _label_rows(texts, flat)
     if "translations" in flat:
         return _translation_rows(texts, flat)
+    if "captions" in flat:
+        return _caption_rows(flat)
     columns = _rows(flat, ("tokens", "tags", "scores"), "row_lengths")
     rows = []
     for text, (tokens, tags, scores) in zip(texts, columns, strict=True):
@@ -113,28 +125,56 @@ def _label_rows(texts: Sequence[str | bytes], flat: Mapping) -> list[dict]:
 
 
 def _translation_rows(texts: Sequence[str | bytes], flat: Mapping) -> list[dict]:
-    written, scores = flat["translations"], flat["scores"]
-    if written.ndim == 1:  # the best of each
-        written, scores = written[:, None], scores[:, None]  # (B, n)
     rows = []
-    for text, found, worth, truncated in zip(
-        texts, written, scores, flat["truncated"], strict=True
+    for text, (best, several), truncated in zip(
+        texts, _ranked(flat, "translations"), flat["truncated"], strict=True
     ):
-        ranked = [
-            {"text": translation.decode(), "score": round(float(score), 6)}
-            for translation, score in zip(found, worth, strict=True)
-            if score != -np.inf  # else there are no more
-        ]
         row = {
             "text": _shown(text),
-            "translation": ranked[0]["text"],
-            "score": ranked[0]["score"],
+            "translation": best["text"],
+            "score": best["score"],
             "truncated": bool(truncated),
         }
-        rows.append(row | ({"translations": ranked} if found.size > 1 else {}))
+        rows.append(row | several)
     if "weights" in flat:
         for row, looks in zip(rows, _attention(flat), strict=True):
             row.update(looks)
+    return rows
+
+
+def _caption_rows(flat: Mapping) -> list[dict]:
+    rows = [
+        {
+            "caption": best["text"],
+            "score": best["score"],
+            "error": error.decode(),
+            **several,
+        }
+        for (best, several), error in zip(
+            _ranked(flat, "captions"), flat["errors"], strict=True
+        )
+    ]
+    if "weights" in flat:
+        columns = _rows(flat, ("pieces", "weights"), "lengths")
+        for row, (pieces, weights) in zip(rows, columns, strict=True):
+            row["pieces"] = [piece.decode() for piece in pieces]
+            row["attention"] = np.round(weights.astype(float), 6).tolist()
+    return rows
+
+
+def _ranked(flat: Mapping, name: str) -> list[tuple[dict, dict]]:
+    """Of each row the best text with its score; and all under `name`, if several."""
+    written, scores = flat[name], flat["scores"]
+    if written.ndim == 1:  # the best of each
+        written, scores = written[:, None], scores[:, None]  # (B, n)
+    rows = []
+    for found, worth in zip(written, scores, strict=True):
+        ranked = [
+            {"text": text.decode(), "score": round(float(score), 6)}
+            for text, score in zip(found, worth, strict=True)
+            if score != -np.inf  # else there are no more
+        ]
+        rows.append((ranked[0], {name: ranked} if found.size > 1 else {}))
     return rows
 
 
@@ -232,11 +272,14 @@ def _register() -> None:
             self.loaded = tf.saved_model.load(context.artifacts["saved_model"])
             self.serve = self.loaded.signatures["serving_default"]
             outputs = self.serve.structured_outputs
+            self.question = next(iter(self.serve.structured_input_signature[1]))
             self.columns = ["tokens", "tags", "scores"]
             if "label_names" in outputs:
                 self.columns = ["label", "score", "probabilities", "truncated"]
             elif "translations" in outputs:
                 self.columns = ["translation", "score", "truncated"]
+            elif "captions" in outputs:
+                self.columns = ["caption", "score", "error"]
             elif "entity_texts" in outputs:
                 self.columns.append("entities")
 
@@ -249,7 +292,8 @@ def _register() -> None:
             rows = []
             for first in range(0, len(texts), TEXTS_AT_ONCE):
                 part = texts[first : first + TEXTS_AT_ONCE]
-                rows += prediction_rows(part, self.serve(texts=tf.constant(part)))
+                asked = {self.question: tf.constant(part)}
+                rows += prediction_rows(part, self.serve(**asked))
             return pd.DataFrame(rows, columns=self.columns)
 
     mlflow.models.set_model(ExportedModel())

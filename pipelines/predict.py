@@ -1,4 +1,4 @@
-"""The `predict` command: texts from the command line, a file, or standard input."""
+"""The `predict` command: texts or images from the command line, a file, or a pipe."""
 
 import sys
 import time
@@ -19,6 +19,7 @@ from rich.progress import (
 
 from seqloom.pipelines import figures
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.predict_images import caption_images, draw_looks, image_paths
 from seqloom.pipelines.render import show_prediction, to_json
 from seqloom.pipelines.render_translations import check_figure_path, draw_attention
 from seqloom.pipelines.trained import load
@@ -35,12 +36,16 @@ def predict_command(
     attention: Path | None = None,
     **options: Any,
 ) -> None:
-    """Print the answers to texts, a line or a JSON object for each.
+    """Print the answers to texts or images, a line or a JSON object for each.
 
     Args:
-        file: A file with a text a line, `-` for standard input, instead of `texts`.
-        attention: Where to draw what the first translations looked at.
+        texts: Of a captioner, paths of images and of folders of them.
+        file: A file with one a line, `-` for standard input, instead of `texts`.
+        attention: Where to draw what the first translations or captions looked at.
         options: As in `Trained.predict`.
+
+    Raises:
+        SystemExit: With status 2, after all others, if an image cannot be read.
     """
     if attention is not None:
         check_figure_path(attention)
@@ -49,15 +54,22 @@ def predict_command(
     console = Console(highlight=False, soft_wrap=True)
     drawn: list[dict] = []
     given = texts if file is None else _lines(file)
-    rows = trained.stream(given, LINES_AT_ONCE, **options)
+    if trained.config.task == "captioning":
+        rows = caption_images(trained, image_paths(given), **options)
+    else:
+        rows = trained.stream(given, LINES_AT_ONCE, **options)
+    failed = False
     with _progress(console, file) as advance:
         for number, row in enumerate(rows, start=1):
             _show(console, number, row, as_json)
-            if attention and row["target_pieces"] and len(drawn) < MOST_EXAMPLES:
+            failed |= bool(row.get("error"))
+            if attention and row.get("attention") and len(drawn) < MOST_EXAMPLES:
                 drawn.append(row)
             advance()
     if attention is not None:
         _draw(drawn, attention)
+    if failed:
+        raise SystemExit(2)
 
 
 def _show(console: Console, number: int, row: dict, as_json: bool) -> None:
@@ -65,6 +77,8 @@ def _show(console: Console, number: int, row: dict, as_json: bool) -> None:
         print(to_json(row))
         return
     show_prediction(console, row)
+    if row.get("error"):
+        print(f"error: {row['error']}", file=sys.stderr)
     # On its line there is no room for that, when it is piped.
     if "translation" in row and row["truncated"] and not console.is_terminal:
         print(f"Text {number} is too long: its end was not read.", file=sys.stderr)
@@ -72,13 +86,14 @@ def _show(console: Console, number: int, row: dict, as_json: bool) -> None:
 
 def _draw(rows: Sequence[dict], path: Path) -> None:
     if not rows:
-        print(f"Nothing was translated: {path} is not drawn.", file=sys.stderr)
+        print(f"Nothing was written: {path} is not drawn.", file=sys.stderr)
         return
     try:
-        figures.save(draw_attention(rows), path)
+        draw = draw_looks if "image" in rows[0] else draw_attention
+        figures.save(draw(rows), path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error}. Name another.") from error
-    print(f"Drawn: {path}, of {len(rows)} texts", file=sys.stderr)
+    print(f"Drawn: {path}, of {len(rows)}", file=sys.stderr)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.package_index import PackageFile
+from seqloom.pipelines.preset_problems import PresetKind, check_folder, told
 from seqloom.pipelines.sources import Progress, Source, fetch
 
 if TYPE_CHECKING:
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 # Embedding tables are padded to round numbers, never by as much as this.
 MAX_UNUSED_ROWS = 1024
+
+TEXT_ENCODERS = PresetKind(
+    example="minilm",
+    known=(
+        "minilm needs no download site; keras_nlp.models.Backbone.presets lists those "
+        "of keras_nlp."
+    ),
+    folder=(
+        "a folder that keras_nlp saved (save_to_preset) or one of Hugging Face with "
+        "config.json, its tokenizer's files and model.safetensors"
+    ),
+    parts="config, tokenizer files and weights",
+)
 
 
 def _minilm(file: str, sha256: str) -> Source:
@@ -84,13 +98,13 @@ def load_preset(
     from seqloom.tasks.pretrained import Pretrained
 
     models = keras_nlp.models
-    with _folder(name, progress, say) as where, _told(name):
+    with _folder(name, progress, say) as where, told(name, TEXT_ENCODERS, where):
         tokenizer = models.Tokenizer.from_preset(where)
         if _drops_accents(tokenizer):
             tokenizer = models.Tokenizer.from_preset(where, strip_accents=True)
 
     def make_backbone():
-        with _folder(name, progress, say) as where, _told(name):
+        with _folder(name, progress, say) as where, told(name, TEXT_ENCODERS, where):
             backbone = models.Backbone.from_preset(where)
         _check_vocabulary(name, tokenizer, backbone)
         return backbone
@@ -105,18 +119,7 @@ def _folder(name: str, progress: Progress | None, say: Say) -> Iterator[str]:
         with _minilm_folder(progress, say) as folder:
             yield str(folder)
         return
-    path = Path(name)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise UserError(
-            f"model.preset={name} is no preset: the folder has no config.json. Give a "
-            "folder that keras_nlp saved (save_to_preset) or one of Hugging Face with "
-            "config.json, its tokenizer's files and model.safetensors."
-        )
-    if not path.is_dir() and (name.startswith((".", "/", "~")) or name.endswith("/")):
-        raise UserError(
-            f"model.preset={name}: there is no such folder. Check the path, or name a "
-            "preset such as minilm."
-        )
+    check_folder(name, TEXT_ENCODERS)
     yield name
 
 
@@ -141,41 +144,6 @@ def _check_vocabulary(name: str, tokenizer, backbone) -> None:
             f"tokenizer has {size:,} entries, the embedding table {rows:,} rows. Put "
             "the vocabulary file beside the weights that were trained with it."
         )
-
-
-@contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Say what went wrong with a preset in one line, and what to do about it."""
-    try:
-        yield
-    except Exception as error:  # keras_nlp and its hubs raise of every kind
-        text = " ".join(str(error).split())
-        raise UserError(
-            f"model.preset={name}: {_explain(name, text, error)}"
-        ) from error
-
-
-def _explain(name: str, text: str, error: Exception) -> str:
-    known = (
-        "minilm needs no download site; keras_nlp.models.Backbone.presets lists those "
-        "of keras_nlp."
-    )
-    if isinstance(error, ImportError):
-        return (
-            f"reading it needs a package that is missing ({text[:200]}). Install "
-            "those for pretrained encoders: pip install 'seqloom[pretrained]'."
-        )
-    if Path(name).is_dir():
-        return (
-            f"the folder cannot be read as a preset ({text[:300]}). Its config, "
-            "tokenizer files and weights must belong to the same model."
-        )
-    if "Unknown preset identifier" in text:
-        return f"there is no such preset. Check the name: {known}"
-    return (
-        f"cannot be downloaded ({type(error).__name__}: {text[:300]}). Check the "
-        f"network and the name, or give a local folder; {known}"
-    )
 
 
 @contextmanager

@@ -15,10 +15,11 @@ from seqloom.pipelines.splits import Splits
 from seqloom.pipelines.trained import Trained
 
 EXAMPLES = {
-    "ner": "Rhea met Ada in Paris .",
-    "pos": "Rhea met Ada in Paris .",
-    "sentiment": "A warm and funny film, beautifully acted.",
-    "translation": "Save changes",
+    "ner": 'TEXT="Rhea met Ada in Paris ."',
+    "pos": 'TEXT="Rhea met Ada in Paris ."',
+    "sentiment": 'TEXT="A warm and funny film, beautifully acted."',
+    "translation": 'TEXT="Save changes"',
+    "captioning": "IMAGE=photo.jpg",
 }
 # Logged and kept in metrics.json, but too much for the summary.
 NOT_SHOWN = ("precision_", "recall_", "conlleval_precision", "conlleval_recall")
@@ -40,7 +41,7 @@ def evaluate(trained: Trained, splits: Splits, tracker) -> dict[str, float]:
         trained.config.training.monitor,
         run.metrics().get("training", {}).get("best_step"),
     )
-    drawn |= task.look_inside(trained.model, rows)
+    drawn |= task.look_inside(trained.model, splits.test, rows)
     for name, figure in drawn.items():
         if isinstance(figure, str):
             page = run.figures_dir / f"{name}.html"
@@ -82,8 +83,7 @@ def show_summary(console: Console, run: Run) -> None:
         )
     console.print(f"Run directory: {run.folder}")
     console.print("Next:")
-    example = EXAMPLES[config.task]
-    console.print(f'  make predict TASK={config.task} TEXT="{example}"')
+    console.print(f"  make predict TASK={config.task} {EXAMPLES[config.task]}")
     console.print("  make ui              # compare runs in the browser")
     console.print(f"  make compare TASK={config.task}")
 

@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 
 # The metric that says how good a run is: the first of these that a run has.
-MAIN_METRICS = ("f1", "bleu", "accuracy", "perplexity", "loss")
+MAIN_METRICS = (
+    "f1",
+    "bleu",
+    "correct",
+    "cider_d",
+    "accuracy",
+    "perplexity",
+    "loss",
+)
 # Worth a column of their own, if a run has them on the test split.
 MORE_METRICS = (
     "chrf",
+    "correct_held_out",
+    "bleu_4",
+    "rouge_l",
     "perplexity",
     "conlleval_f1",
     "f1_unknown",
@@ -14,7 +25,12 @@ MORE_METRICS = (
     "macro_f1",
     "calibration_error",
 )
-AS_THEY_ARE = ("bleu", "chrf", "perplexity")  # BLEU and chrF are out of 100 already
+# On scales of their own: out of 100 already, out of 10, or numbers of something.
+AS_THEY_ARE = (
+    *("bleu", "bleu_1", "bleu_2", "bleu_3", "bleu_4"),
+    *("chrf", "rouge_l", "cider_d", "length_ratio"),
+    *("perplexity", "words_used", "mean_length"),
+)
 
 
 def main_metric(metrics: Mapping[str, float]) -> str:
@@ -24,7 +40,8 @@ def main_metric(metrics: Mapping[str, float]) -> str:
 
 def metric_name(metric: str) -> str:
     """A metric's key as people write it: `macro_f1` is `macro F1`."""
-    words = {"bleu": "BLEU", "chrf": "chrF", "f1": "F1"}
+    words = {"bleu": "BLEU", "chrf": "chrF", "f1": "F1", "rouge": "ROUGE"}
+    words |= {"l": "L", "cider": "CIDEr", "d": "D"}
     return " ".join(words.get(word, word) for word in metric.split("_"))
 
 

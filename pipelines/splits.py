@@ -5,12 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from seqloom.tasks.records import LabelledText, SentencePair, TaggedSentence
+from seqloom.tasks.records import (
+    CaptionedImage,
+    LabelledText,
+    SentencePair,
+    TaggedSentence,
+)
 
 SPLITS = ("train", "dev", "test")
 SPLIT_TITLES = {"train": "training", "dev": "validation", "test": "test"}
 
-Record = TypeVar("Record", TaggedSentence, LabelledText, SentencePair)
+Record = TypeVar("Record", TaggedSentence, LabelledText, SentencePair, CaptionedImage)
 
 
 @dataclass
@@ -90,9 +95,10 @@ class PairSplitInfo(SplitInfo):
 class Splits(Generic[Record]):
     """Training, validation and test records, and where they are from.
 
-    `unit` is what the records are called: "sentences", "texts" or "pairs". `scheme` is
-    what the files of a tagging task used ("none" for tags that mark no spans, and for
-    texts and pairs); the tags of the sentences are IOB2 wherever it is not "none".
+    `unit` is what the records are called: "sentences", "texts", "pairs" or "images".
+    `scheme` is what the files of a tagging task used ("none" for tags that mark no
+    spans, and for all others); the tags of the sentences are IOB2 wherever it is not
+    "none".
     `sha256` identifies what the records of all splits say as they are here, wherever
     the files lay. Records are lists, or where memory may be too small for them a
     `PairStore` on disk.

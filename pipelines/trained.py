@@ -37,14 +37,16 @@ class Trained:
         self._module = task.serving_module(model)
 
     def predict(
-        self, texts: Sequence[str], batch_size: int = 256, **options: Any
+        self, texts: Sequence[str | bytes], batch_size: int = 256, **options: Any
     ) -> list[dict]:
-        """Answers to raw texts, in their order.
+        """Answers to raw texts, or to images, in their order.
 
         Args:
-            options: How to look for translations: those of `DecodingOptions`, such as
-                `beam=5, n_best=3`, or `sample=True, temperature=0.8, seed=3`; and
-                `attention=True` to get it, too. Other tasks have none.
+            texts: For captioning the bytes of JPEG or PNG files.
+            options: How to look for translations or captions: those of
+                `DecodingOptions`, such as `beam=5, n_best=3`, or `sample=True,
+                temperature=0.8, seed=3`; and `attention=True` to get it, too. Other
+                tasks have none.
 
         Returns:
             For tagging, a dict each: `text`, `tokens`, `tags`, `scores` and, for
@@ -54,20 +56,23 @@ class Trained:
             translation: `text`, `translation`, `score`, `truncated`; with an n_best
             above 1 `translations` with `text` and `score`; with attention
             `source_pieces`, `target_pieces`, and `attention` with a row of weights of
-            the former for each of the latter.
+            the former for each of the latter. For captioning: `caption`, `score`,
+            `error` ("" where an image could be read); with an n_best above 1
+            `captions`; with attention `pieces`, and `attention` with rows of the grid
+            for each.
 
         Raises:
             UserError: An option does not exist, or makes no sense.
         """
-        if isinstance(texts, str):
+        if isinstance(texts, str | bytes):
             raise TypeError(
-                "predict takes a list of texts, got one string: write "
+                "predict takes a list, got a single one: write "
                 f"predict([{texts[:40]!r}])."
             )
         return list(self.stream(texts, batch_size, **options))
 
     def stream(
-        self, texts: Iterable[str], batch_size: int = 256, **options: Any
+        self, texts: Iterable[str | bytes], batch_size: int = 256, **options: Any
     ) -> Iterator[dict]:
         """As `predict`, batch by batch: the texts are never held all at once."""
         answer = self._answering(options)
@@ -79,7 +84,7 @@ class Trained:
             yield from prediction_rows(part, answer(part, first))
             first += len(part)
 
-    def _answering(self, options: dict) -> Callable[[list[str], int], Mapping]:
+    def _answering(self, options: dict) -> Callable[[list, int], Mapping]:
         """The function from texts, and the place of the first, to outputs."""
         if not options:
             return lambda part, _: self._module.answers(part)
@@ -87,7 +92,7 @@ class Trained:
             given = ", ".join(f"{name}={value}" for name, value in options.items())
             raise UserError(
                 f"A run of {self.task.name} answers in one way only, got {given}. "
-                "Options are for translation: leave them out."
+                "Options are for translation and captioning: leave them out."
             )
         try:
             return self._module.with_options(**options)
@@ -169,6 +174,9 @@ _FREE = (
     "coverage_penalty",
     "max_ratio",
     "max_extra",
+    "max_written",
+    "vary",
+    "doubly_stochastic",
 )
 
 

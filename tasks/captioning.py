@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from seqloom.layers import DecodingOptions, PretrainedImageEncoder, generate
-from seqloom.tasks.caption_metrics import CaptionScores, score_captions
+from seqloom.tasks.caption_figures import scene_parts, scores_by_image
+from seqloom.tasks.caption_inside import NUM_WATCHED, CaptionGlimpse, choose_images
+from seqloom.tasks.caption_metrics import CaptionScores, row_scores, score_captions
 from seqloom.tasks.captioner import build_captioner, doubly_stochastic_penalty
 from seqloom.tasks.examples import Examples
 from seqloom.tasks.image_reading import decode_images, vary_images
@@ -20,6 +22,7 @@ from seqloom.tasks.reference_scores import (
     reference_scores,
     reference_values,
 )
+from seqloom.tasks.scene_scores import scene_columns, scene_values
 from seqloom.tasks.subwords import BEGIN, END, Subwords
 from seqloom.tasks.translator import translation_loss
 
@@ -265,13 +268,37 @@ class CaptioningTask:
                 "image": record.name,
                 "references": [self._written(caption) for caption in record.captions],
                 "prediction": text,
+                **scene_columns(record, text),
                 **reference_columns(*scores),
             }
             for record, text, (_, *scores) in zip(records, texts, outputs, strict=True)
         ]
 
     def evaluate(self, rows: Sequence[dict], quick: bool = False) -> CaptionScores:
-        """Scores of captions, and perplexity and accuracy of pieces."""
+        """Scores of captions, of scenes what is right, and of pieces of references."""
         scores = score_captions(rows, quick)
-        values = {**scores.values, **reference_values(rows)}
+        values = {**scene_values(rows), **scores.values, **reference_values(rows)}
         return dataclasses.replace(scores, values=values)
+
+    def figures(self, rows: Sequence[dict]) -> dict:
+        """Figures of a test split, by name."""
+        if rows and "correct" in rows[0]:
+            return {"scene_parts": scene_parts(scene_values(rows))}
+        scores = [row["cider_d"] for row in row_scores(rows)]
+        return {"cider_d_by_image": scores_by_image(scores)}
+
+    def tables(self, rows: Sequence[dict]) -> dict[str, list[dict]]:
+        """Browsable tables of predictions, by name."""
+        return {"predictions": list(rows)}
+
+    def watch(self, model, records: Sequence[CaptionedImage]):
+        """Draws a few images with the captions that the model writes by then."""
+        glimpse = CaptionGlimpse(model, self, choose_images(records, NUM_WATCHED))
+        return lambda: {"captions": glimpse.sheet()}
+
+    def look_inside(
+        self, model, records: Sequence[CaptionedImage], rows: Sequence[dict]
+    ) -> dict:
+        """Captions of some test images, and where each word of a few looked."""
+        glimpse = CaptionGlimpse(model, self, choose_images(records))
+        return {"contact_sheet": glimpse.sheet(), **glimpse.attention()}

@@ -1,10 +1,14 @@
 """The exported captioner: image bytes in, captions and scores out, in one graph."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from seqloom.layers import generate
 from seqloom.tasks.image_reading import MAX_PIXELS, decode_what_can_be
 from seqloom.tasks.tagging_serving import cudnn
+from seqloom.tasks.written_options import check_written_options
 
 UNREADABLE = (
     "no image that can be read: send the bytes of a whole JPEG or PNG file of at most "
@@ -86,6 +90,47 @@ class CaptioningServing(tf.Module):
     def attention(self, images):
         return _best(self._writer.write(images, attention=True))
 
+    # === In memory ===
+
+    def with_options(
+        self, attention: bool = False, seed: int | None = None, **options
+    ) -> Callable[[Any, int], dict]:
+        """A function that captions with other options than those of the run.
+
+        Args:
+            attention: Give what the signature of that name gives, of the best.
+            seed: Of sampling.
+            options: Of `DecodingOptions`, as numbers. A max_length of 0 or None is that
+                of the run.
+
+        Returns:
+            Takes the bytes of images, and the place of the first among all, for the
+            sampling; gives what the signature `search` gives.
+
+        Raises:
+            ValueError: An option does not exist, or makes no sense.
+        """
+        writer = self._writer
+        decoder, size = writer.model.decoder, writer.task.target.size
+        options = check_written_options(decoder, size, options, seed, attention)
+        if not options.get("max_length"):
+            options.pop("max_length", None)
+        sample = options.get("sample", False)
+
+        @tf.function(
+            input_signature=[_IMAGES, tf.TensorSpec([2], tf.int32)], autograph=False
+        )
+        def write(images, seeds):
+            drawn = seeds if sample else None
+            return writer.write(images, attention, drawn, **options)
+
+        write.get_concrete_function()  # finds what makes no sense
+
+        def answer(images, first: int = 0) -> dict:
+            return write(tf.constant(images, tf.string), [seed or 0, first])
+
+        return answer
+
 
 class _Writer:
     """Writes captions; no tf.Module, so that the model is not tracked."""
@@ -96,8 +141,14 @@ class _Writer:
         self.eye = eye
         self.use_cudnn = use_cudnn
 
-    def write(self, images, attention=False, **options) -> dict:
-        """Outputs `(B, n)` of `(B,)` images; see `CaptioningServing`."""
+    def write(self, images, attention=False, seed=None, **options) -> dict:
+        """Outputs `(B, n)` of `(B,)` images; see `CaptioningServing`.
+
+        Args:
+            attention: Give pieces and weights of the best, too.
+            seed: `(2,)`, for sampling.
+            options: Of `DecodingOptions`.
+        """
         number = tf.size(images)
         # One where there is none: no layer has to bear an empty batch.
         images = tf.cond(number > 0, lambda: images, lambda: tf.constant([b""]))
@@ -109,6 +160,7 @@ class _Writer:
                 self.model.decoder,
                 self.model.begin(seen),
                 self.task.search.options(**options),
+                seed=seed,
                 collect_attention=attention,
             )
         real = readable[:, None] | (found.scores == -float("inf"))  # (B, n)

@@ -264,7 +264,7 @@ class ClassificationTask:
     def watch(self, model, records) -> None:
         """Nothing to see before the end."""
 
-    def look_inside(self, model, rows: Sequence[dict]) -> dict:
+    def look_inside(self, model, records: Sequence, rows: Sequence[dict]) -> dict:
         """What the model attended to in some texts: a figure and an HTML page."""
         texts = [
             explain(

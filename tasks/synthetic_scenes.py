@@ -1,10 +1,14 @@
-"""The synthetic corpus of captioning: drawn scenes, each with several captions.
+"""The synthetic corpora of captioning: drawn scenes, each with several captions.
 
 No description, that is groups and relation in whatever order, is in two splits. Of
 test, every second scene has pairs of attributes that training never shows together,
 see `scenes`.
+
+Circles are scenes of a lone plain circle, small or large, in a colour: learned within
+seconds, to see whether an installation is sound.
 """
 
+import dataclasses
 import random
 import zlib
 from typing import NamedTuple
@@ -15,6 +19,7 @@ from seqloom.tasks.scene_drawing import draw, png_bytes
 from seqloom.tasks.scenes import Scene, sample_scene
 
 SIZES = {"train": 6000, "dev": 500, "test": 1000}
+CIRCLES = {"train": 600, "dev": 60, "test": 200}
 NUM_CAPTIONS = 5
 
 # Of ten hands that descriptions are dealt to, those of each split.
@@ -71,17 +76,49 @@ def synthetic_scenes(
     for place in range(1, number + 1):
         held_out = split == "test" and place % 2 == 0
         scene = _sample(split, held_out, generator)
-        image = draw(scene, size, f"{split} {seed} {place}")
-        records.append(
-            SceneImage(
-                image=ImageBytes(png_bytes(image)),
-                captions=captions(scene, generator, NUM_CAPTIONS),
-                name=f"{split}-{place:04}.png",
-                where=f"synthetic/scenes/{split}:{place}",
-                scene=scene,
-            )
-        )
+        sayings = captions(scene, generator, NUM_CAPTIONS)
+        records.append(_record("scenes", scene, sayings, (split, seed, place), size))
     return records
+
+
+def synthetic_circles(
+    split: str, seed: int = 0, number: int | None = None, size: int = 48
+) -> list[SceneImage]:
+    """Make images of one plain circle each, with one caption.
+
+    Args:
+        split, seed, size: As for `synthetic_scenes`. The same things come in all
+            splits, at other places, and nothing is held out.
+        number: Defaults to 600, 60 and 200.
+    """
+    number = CIRCLES[split] if number is None else number
+    generator = random.Random(f"circles {split} {seed}")
+    records = []
+    for place in range(1, number + 1):
+        scene = sample_scene(generator)
+        lone = dataclasses.replace(
+            scene.groups[0], shape="circle", texture="plain", count=1
+        )
+        if lone.held_out:
+            lone = dataclasses.replace(lone, colour="blue")
+        scene = Scene((lone,), background=scene.background)
+        said = (f"a {lone.size} {lone.colour} circle",)
+        records.append(_record("circles", scene, said, (split, seed, place), size))
+    return records
+
+
+def _record(
+    corpus: str, scene: Scene, said: tuple[str, ...], place: tuple, size: int
+) -> SceneImage:
+    split, _, number = place
+    image = draw(scene, size, " ".join(map(str, place)))
+    return SceneImage(
+        image=ImageBytes(png_bytes(image)),
+        captions=said,
+        name=f"{split}-{number:04}.png",
+        where=f"synthetic/{corpus}/{split}:{number}",
+        scene=scene,
+    )
 
 
 def _sample(split: str, held_out: bool, generator: random.Random) -> Scene:

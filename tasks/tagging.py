@@ -315,7 +315,7 @@ class TaggingTask:
     def watch(self, model, records) -> None:
         """Nothing to see before the end."""
 
-    def look_inside(self, model, rows: Sequence[dict]) -> dict:
+    def look_inside(self, model, records: Sequence, rows: Sequence[dict]) -> dict:
         """Nothing: taggers have no attention to show."""
         return {}
 

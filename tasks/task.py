@@ -63,7 +63,9 @@ class Task(Protocol):
     ) -> Callable[[], dict[str, Any]] | None:
         """Draws figures of some validation records, again and again in training."""
 
-    def look_inside(self, model: keras.Model, rows: Sequence[dict]) -> dict[str, Any]:
+    def look_inside(
+        self, model: keras.Model, records: Sequence, rows: Sequence[dict]
+    ) -> dict[str, Any]:
         """What the model saw in some examples: figures and HTML pages by name."""
 
     def serving_module(self, model: keras.Model) -> tf.Module:

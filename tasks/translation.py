@@ -272,7 +272,7 @@ class TranslationTask:
 
         return draw
 
-    def look_inside(self, model, rows: Sequence[dict]) -> dict:
+    def look_inside(self, model, records: Sequence, rows: Sequence[dict]) -> dict:
         """Alignments of some test sentences, and of a Transformer all heads in one."""
         sources = choose_sources([row["source"] for row in rows])
         glimpse = Glimpse(model, self, sources)

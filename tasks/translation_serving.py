@@ -1,13 +1,12 @@
 """The exported translator: raw texts in, translations and scores out, in one graph."""
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from seqloom.layers import DecodingOptions
 from seqloom.tasks.translation_writer import TranslationWriter
+from seqloom.tasks.written_options import check_written_options
 
 _TEXTS = tf.TensorSpec([None], tf.string, name="texts")
 
@@ -127,28 +126,16 @@ class TranslationServing(tf.Module):
         Raises:
             ValueError: An option does not exist, or makes no sense.
         """
-        _check_names(options)
-        self._writer.check(**options)
+        writer = self._writer
+        decoder, size = writer.model.decoder, writer.task.target.size
+        options = check_written_options(decoder, size, options, seed, attention)
         sample = options.get("sample", False)
-        if sample:
-            options = {"beam": 1, **options}
-        elif seed is not None:
-            raise ValueError(
-                f"seed={seed} is for drawing translations, but sample=False looks for "
-                "the best ones. Set sample=True, or leave the seed out."
-            )
-        if attention and getattr(self._writer.model.decoder, "attention", "") == "none":
-            raise ValueError(
-                "This model looks at no piece of the source while it writes "
-                "(model.attention=none): it has no attention to show. Train one with "
-                "another model.attention."
-            )
         signature = [_TEXTS, tf.TensorSpec([2], tf.int32)]
 
         @tf.function(input_signature=signature, autograph=False)
         def translate(texts, seeds):
             drawn = seeds if sample else None
-            return self._writer.translate(texts, attention, drawn, **options)
+            return writer.translate(texts, attention, drawn, **options)
 
         translate.get_concrete_function()  # finds what makes no sense
 
@@ -164,12 +151,3 @@ def _best(outputs: dict) -> dict:
         name: values[:, 0] if values.shape.rank == 2 else values
         for name, values in outputs.items()
     }
-
-
-def _check_names(options) -> None:
-    for name in options:
-        if name not in DecodingOptions._fields:
-            near = difflib.get_close_matches(name, DecodingOptions._fields, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else "There are: "
-            hint += "" if near else ", ".join(DecodingOptions._fields)
-            raise ValueError(f"Translating has no option {name!r}. {hint}")

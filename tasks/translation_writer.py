@@ -28,20 +28,6 @@ class TranslationWriter:
         self.task = task
         self.use_cudnn = use_cudnn
 
-    def check(self, beam: int = 1, max_length: int | None = None, **_) -> None:
-        """Find what else would only show when the graph runs."""
-        size = self.task.target.size
-        if beam > size:
-            raise ValueError(
-                f"beam={beam} is larger than the vocabulary of {size} pieces. Set it "
-                "to 10 or less: more hardly ever helps."
-            )
-        if max_length is not None and max_length < 0:
-            raise ValueError(
-                f"max_length must be 0 or more, got {max_length}. 0 leaves it relative "
-                "to the source."
-            )
-
     def translate(self, texts, attention=False, seed=None, **options) -> dict:
         """Outputs `(B, n)` of `(B,)` texts; see `TranslationServing`.
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tiny_preset import randomized
 
 from seqloom.pipelines import mlflow_model
-from seqloom.pipelines.export import GOLDEN_TEXTS, export_run
+from seqloom.pipelines.export import export_run
+from seqloom.pipelines.golden import GOLDEN_TEXTS
 from seqloom.pipelines.trained import Trained
 from seqloom.pipelines.verify import verify
 from seqloom.tasks.classification import ClassificationTask

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tiny_translator import translator
 
 from seqloom.pipelines.errors import UserError
-from seqloom.pipelines.export import GOLDEN_TEXTS, export_run
+from seqloom.pipelines.export import export_run
+from seqloom.pipelines.golden import GOLDEN_TEXTS
 from seqloom.pipelines.mlflow_model import prediction_rows
 from seqloom.pipelines.trained import Trained
 from seqloom.pipelines.verify import VerificationError, verify

@@ -92,8 +92,8 @@ def test_options_are_handed_on(run, echo):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["--temperature", "0.5"], "error: --temperature 0.5 says how to draw transl"),
-        (["--top-k", "3"], "error: --top-k 3 says how to draw translations at random"),
+        (["--temperature", "0.5"], "error: --temperature 0.5 says how to draw at"),
+        (["--top-k", "3"], "error: --top-k 3 says how to draw at random"),
         (["--seed", "3"], "Add --sample (SAMPLE=1 for make), or leave it out."),
         (["--beam", "0"], "Invalid value for '--beam'"),
         (["--attention", "a.jpg"], "error: Pictures are written as PNG, not as a.jpg."),
@@ -117,7 +117,7 @@ def test_attention_of_the_first_texts_is_drawn(run, tmp_path):
     for nothing in ("", "\n"):
         result = run("--attention", "none.png", input=nothing)
         assert result.exit_code == 0, result.output
-        assert result.stderr == "Nothing was translated: none.png is not drawn.\n"
+        assert result.stderr == "Nothing was written: none.png is not drawn.\n"
         assert not (tmp_path / "none.png").exists()
 
 

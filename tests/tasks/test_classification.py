@@ -216,7 +216,7 @@ def test_looking_inside_gives_a_figure_and_a_page(task, records):
     batch = whole_batch(task, records)
     predicted = task.predict(model, batch, model(batch[0]))[0].numpy()
     rows = task.predictions(records, list(zip(predicted, strict=True)))
-    found = task.look_inside(model, rows)
+    found = task.look_inside(model, [], rows)
     assert isinstance(found["highlights"], matplotlib.figure.Figure)
     assert "surest, " in found["attention"]
     assert "film" in found["attention"]

@@ -163,7 +163,7 @@ def test_without_attention_there_is_nothing_to_draw():
     model = task.build_model()
     assert task.watch(model, PAIRS[:5])() == {}
     rows = [{"source": pair.source} for pair in PAIRS[:5]]
-    assert task.look_inside(model, rows) == {}
+    assert task.look_inside(model, [], rows) == {}
 
 
 def test_a_task_without_vocabulary_says_so():
@@ -190,5 +190,7 @@ def test_learned_positions_bound_the_translations():
     token_ids, *_ = task.predict(network, batch, outputs)
     # Six pieces, the end, and the begin, which is no part of the translation.
     assert token_ids.shape[1] == 7
-    figures = task.look_inside(network, [{"source": text} for text, *_ in PAIRS[:2]])
+    figures = task.look_inside(
+        network, [], [{"source": text} for text, *_ in PAIRS[:2]]
+    )
     assert "cross_heads" in figures

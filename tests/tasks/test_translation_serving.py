@@ -252,12 +252,12 @@ def test_options_as_numbers_are_those_of_the_signature(recurrent):
     [
         ({"beam": 301}, "beam=301 is larger than the vocabulary of 300 pieces. Set it"),
         ({"n_best": 4}, "n_best=4 hypotheses cannot come from beam=3. Ask for fewer"),
-        ({"beem": 3}, "Translating has no option 'beem'. Did you mean 'beam'?"),
+        ({"beem": 3}, "Writing has no option 'beem'. Did you mean 'beam'?"),
         ({"speed": 9}, "no option 'speed'. There are: beam, n_best, length_penalty"),
         ({"temperature": 0.5}, "temperature=0.5 says how to draw tokens, but"),
         ({"sample": True, "beam": 2}, "Sampling follows no beam, got beam=2"),
         ({"sample": True, "top_p": 2.0}, "needs 0 < top_p <= 1, got top_p=2.0."),
-        ({"seed": 3}, "seed=3 is for drawing translations, but sample=False looks"),
+        ({"seed": 3}, "seed=3 is for drawing at random, but sample=False looks"),
         ({"max_length": -1}, "max_length must be 0 or more, got -1."),
     ],
 )
