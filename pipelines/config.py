@@ -175,7 +175,7 @@ class Config(Section):
     Which sections stand under `data` and `model` goes by the task: see `sections`.
     """
 
-    task: Name = Field(description="what is learned: ner, pos, translation, ...")
+    task: Name = Field(description="what is learned, such as ner or captioning")
     name: Name = Field("custom", description="the config's name; finds its runs again")
     seed: CountOrZero = Field(1, description="seed of weights, dropout and data order")
     runs_dir: Name = Field("runs", description="the folder that holds all runs")

@@ -54,7 +54,7 @@ def predict_command(
     console = Console(highlight=False, soft_wrap=True)
     drawn: list[dict] = []
     given = texts if file is None else _lines(file)
-    if trained.config.task == "captioning":
+    if trained.task.name == "captioning":
         rows = caption_images(trained, image_paths(given), **options)
     else:
         rows = trained.stream(given, LINES_AT_ONCE, **options)

@@ -31,7 +31,7 @@ def show_prediction(console: Console, row: Mapping[str, Any]) -> None:
         Rhea/NNP met/VBD Ada/NNP
         negative 0.71  a fine film
         Enregistrer les modifications
-        dogs.jpg	two dogs run in the grass
+        dogs.jpg: two dogs run in the grass
     """
     plain, rich = _looks(row)
     console.print(rich(row) if console.is_terminal else plain(row))

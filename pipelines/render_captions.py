@@ -9,17 +9,17 @@ from seqloom.tasks.highlights import printable
 
 
 def plain_caption(row: Mapping[str, Any]) -> Text:
-    """Path, tab, caption; of several captions a line each, with number and score:
+    """Path and caption; of several captions a line each, with number and score:
 
-    dogs.jpg	two dogs run in the grass
-    dogs.jpg	1 -0.91  two dogs run in the grass
-    dogs.jpg	2 -1.10  two dogs play in the grass
+    dogs.jpg: two dogs run in the grass
+    dogs.jpg: 1 -0.91  two dogs run in the grass
+    dogs.jpg: 2 -1.10  two dogs play in the grass
     """
     path = printable(row["image"])
     if "captions" not in row:
-        return Text(f"{path}\t{printable(row['caption'])}".rstrip())
+        return Text(f"{path}: {printable(row['caption'])}".rstrip())
     lines = [
-        f"{path}\t{number} {found['score']:.2f}  {printable(found['text'])}".rstrip()
+        f"{path}: {number} {found['score']:.2f}  {printable(found['text'])}".rstrip()
         for number, found in enumerate(row["captions"], start=1)
     ]
     return Text("\n".join(lines))

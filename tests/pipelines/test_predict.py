@@ -17,6 +17,8 @@ from seqloom.pipelines.errors import UserError
 class Echo:
     """Stands in for a trained translator: every text is its own translation."""
 
+    task = SimpleNamespace(name="translation")
+
     def __init__(self):
         self.asked = []
 
@@ -46,6 +48,9 @@ def run(echo, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(cli_predict, "import_engine", lambda: None)
     monkeypatch.setattr(cli_predict, "find_run", lambda *_: Path("a/run"))
+    config = SimpleNamespace(task="translation")
+    resolved = SimpleNamespace(config=config)
+    monkeypatch.setattr(cli_predict, "settings_of", lambda _: resolved)
 
     def run(*args, **options):
         return CliRunner().invoke(cli.app, ["predict", "translation", *args], **options)
@@ -94,6 +99,10 @@ def test_options_are_handed_on(run, echo):
     [
         (["--temperature", "0.5"], "error: --temperature 0.5 says how to draw at"),
         (["--top-k", "3"], "error: --top-k 3 says how to draw at random"),
+        (
+            ["--image", "a.png"],
+            "error: translation reads texts, got an image. Give",
+        ),
         (["--seed", "3"], "Add --sample (SAMPLE=1 for make), or leave it out."),
         (["--beam", "0"], "Invalid value for '--beam'"),
         (["--attention", "a.jpg"], "error: Pictures are written as PNG, not as a.jpg."),
@@ -112,7 +121,7 @@ def test_attention_of_the_first_texts_is_drawn(run, tmp_path):
     result = run("--attention", "out.png", input="a b\n" * 14)
     assert result.exit_code == 0, result.output
     assert result.stdout == "a b\n" * 14
-    assert result.stderr == "Drawn: out.png, of 12 texts\n"
+    assert result.stderr == "Drawn: out.png, of 12\n"
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     for nothing in ("", "\n"):
         result = run("--attention", "none.png", input=nothing)

@@ -7,23 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tiny_captioner import KINDS, SCENES, captioner
 
 from seqloom.layers import DecodingOptions, PretrainedImageEncoder, generate
-from seqloom.tasks.captioning import CaptioningTask, CaptionSearch, Eye
+from seqloom.tasks.captioning import Eye
 from seqloom.tasks.captioning_serving import UNREADABLE
 from seqloom.tasks.image_reading import decode_images
-from seqloom.tasks.synthetic_scenes import synthetic_scenes
-
-SCENES = synthetic_scenes("train", seed=1, number=6)
-KINDS = {
-    "recurrent": {"units": 8},
-    "transformer": {
-        "kind": "transformer",
-        "units": 8,
-        "num_heads": 2,
-        "feed_forward_units": 8,
-    },
-}
 
 
 def large_jpeg():
@@ -34,24 +23,6 @@ def large_jpeg():
 
 
 IMAGES = [SCENES[0].image.read(), large_jpeg(), SCENES[2].image.read()]
-
-
-def captioner(kind, eye=None):
-    task = CaptioningTask(
-        "captioning",
-        vocabulary_size=400,
-        image_size=16,
-        search=CaptionSearch(beam=3, length_penalty=0.5, max_length=7),
-        eye=eye,
-        model={**KINDS[kind], "filters": (4, 4, 4)},
-    )
-    task.fit_vocabulary(SCENES)
-    model = task.build_model()
-    random = np.random.default_rng(7)
-    for weight in model.trainable_weights:
-        if not weight.path.endswith("gamma"):
-            weight.assign(random.normal(0, 1.5, weight.shape))
-    return task, model
 
 
 @pytest.fixture(scope="module", params=KINDS)

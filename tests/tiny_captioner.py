@@ -1,0 +1,36 @@
+"""Captioners as small as they can be, with the vocabulary of a few scenes."""
+
+import numpy as np
+
+from seqloom.tasks.captioning import CaptioningTask, CaptionSearch
+from seqloom.tasks.synthetic_scenes import synthetic_scenes
+
+SCENES = synthetic_scenes("train", seed=1, number=6)
+KINDS = {
+    "recurrent": {"units": 8},
+    "transformer": {
+        "kind": "transformer",
+        "units": 8,
+        "num_heads": 2,
+        "feed_forward_units": 8,
+    },
+}
+
+
+def captioner(kind="recurrent", eye=None, **arguments):
+    """A task and an untrained model whose captions differ from image to image."""
+    task = CaptioningTask(
+        "captioning",
+        vocabulary_size=400,
+        image_size=16,
+        search=CaptionSearch(beam=3, length_penalty=0.5, max_length=7),
+        eye=eye,
+        model={**KINDS[kind], "filters": (4, 4, 4), **arguments},
+    )
+    task.fit_vocabulary(SCENES)
+    model = task.build_model()
+    random = np.random.default_rng(8)
+    for weight in model.trainable_weights:
+        if not weight.path.endswith("gamma"):
+            weight.assign(random.normal(0, 1.5, weight.shape))
+    return task, model
