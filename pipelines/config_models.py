@@ -265,8 +265,8 @@ class CaptioningModelConfig(Section):
     )
     preset: Name | None = Field(
         None,
-        description="a pretrained image backbone: efficientnet_lite0, one of "
-        "keras_nlp's by name, or a folder; null: convolutions, from scratch",
+        description="a pretrained image backbone: efficientnet_lite0, a preset of "
+        "keras_nlp, or a folder; null: convolutions from scratch",
     )
     frozen: bool = Field(
         True, description="the backbone is not trained; what it sees is kept on disk"

@@ -7,15 +7,19 @@ import zlib
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from rich.console import Console
 
 from seqloom.pipelines.caption_data import load_captions
 from seqloom.pipelines.caption_splits import images_sha256
 from seqloom.pipelines.config_captions import CaptionDataConfig
+from seqloom.pipelines.data import describe_splits, show_splits
 from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.hash_split import digest, split_of
 from seqloom.pipelines.sources import file_sha256
 from seqloom.pipelines.splits import SPLITS
 from seqloom.tasks.records import CaptionedImage, DataError, ImageBytes
+from seqloom.tasks.scene_check import check
+from seqloom.tasks.synthetic_scenes import synthetic_scenes
 
 TRAIN = "a.png\tA red ball.\nb.png\tTwo dogs.\na.png\tOne ball.\n"
 DEV, TEST = "in/c.png\tA cat.\n", "d.png\tA bird on a tree.\n"
@@ -321,7 +325,7 @@ def test_missing_files_and_folders(own, tmp_path):
             "data.test and data.images set but not data.tra",
         ),
         ({"image_size": 0}, "greater than or equal to 8"),
-        ({"corpus": "coco"}, "'scenes' or 'flickr8k'"),
+        ({"corpus": "coco"}, "'scenes', 'circles' or 'flickr8k'"),
         ({"format": "xml"}, "'csv', 'tsv'"),
         ({"max_words": 0}, "greater than or equal to 1"),
     ],
@@ -329,3 +333,63 @@ def test_missing_files_and_folders(own, tmp_path):
 def test_bad_settings(settings, message):
     with pytest.raises(ValidationError, match=message):
         CaptionDataConfig(**settings)
+
+
+# === Drawn corpora ===
+
+
+def test_scenes_are_drawn_from_the_seed():
+    settings = CaptionDataConfig(limit=4, image_size=48)
+    splits = load(settings)
+    assert (splits.name, splits.unit, splits.licence) == (
+        "scenes",
+        "images",
+        "none needed",
+    )
+    assert [len(splits.split(name)) for name in SPLITS] == [4, 4, 4]
+    expected = synthetic_scenes("dev", 1, 4, 48)
+    assert list(splits.dev) == expected
+    assert splits.info["train"].num_captions == 20
+    other = load_captions(settings, "captioning", 2, None, lambda line: None)
+    assert other.sha256 != splits.sha256 == load(settings).sha256
+    assert other.dev[0].image != splits.dev[0].image
+
+
+def test_circles_are_easy():
+    splits = load(CaptionDataConfig(corpus="circles", image_size=48))
+    assert [len(splits.split(name)) for name in SPLITS] == [600, 60, 200]
+    said = {caption for record in splits.train for caption in record.captions}
+    assert {len(record.captions) for record in splits.train} == {1}
+    assert len(said) == 10  # five colours, two sizes
+    for record in splits.test:
+        assert check(record.captions[0], record.scene).correct
+        assert record.captions[0] in said and not record.held_out
+
+
+def test_scenes_that_are_too_small_are_told():
+    with pytest.raises(UserError, match="data.image_size=16: Scenes cannot be drawn"):
+        load(CaptionDataConfig(image_size=16))
+
+
+# === Summary ===
+
+
+def test_summary(own):
+    long = "a.png\t[/bold] [red] " + "x" * 500 + "\n"
+    settings = own(TRAIN + long, max_words=3)
+    summary = json.loads(json.dumps(describe_splits(load(settings))))
+    train = summary["splits"]["train"]
+    assert train["num_images"] == 2 and train["num_captions"] == 4
+    assert summary["examples"][1]["captions"] == ["Two dogs."]
+    written = io.StringIO()
+    show_splits(Console(file=written, width=200), load(settings))
+    text = written.getvalue()
+    for part in (
+        *("b.png", "Two dogs.", "[/bold] [red]", " ...", "train.tsv", "validation"),
+        *("1 to 3", "longest", "for each"),
+    ):
+        assert part in text
+    assert "Left out, and why" not in text
+    written = io.StringIO()
+    show_splits(Console(file=written, width=200), load(own(max_words=2)))
+    assert "captions of more than data.max_words=2 words" in written.getvalue()

@@ -47,6 +47,15 @@ TINY_TRANSLATOR = (
     "model.max_ratio=1",
     "model.max_extra=2",
 )
+TINY_CAPTIONER = (
+    "model.vocabulary_size=320",
+    "model.filters=[4,4,8]",
+    "model.units=8",
+    "model.embedding_units=8",
+    "model.num_heads=2",
+    "model.feed_forward_units=12",
+    "model.max_written=5",
+)
 # What a finished run holds.
 CONTENTS = (
     "config.yaml",
@@ -76,7 +85,7 @@ ALIKE = {
         *("multi30k_rnn", "multi30k_transformer", "multi30k_rnn_attention"),
         *("tatoeba_fr", "rnn_attention", "rnn_gru", "rnn_simple"),
     )
-}
+} | {"captioning/flickr8k_lstm"}
 TRAINED = [c for c in CONFIGS if not c.endswith("_minilm") and c not in ALIKE]
 # The others have the model of their task.
 EXPORTED_VARIANTS = ("sentiment/minilm", "ner/minilm")
@@ -96,15 +105,16 @@ def resolve_shrunk(config: str, runs_dir: Path, preset: Path):
         settings += TINY_CLASSIFIER
     elif task == "translation":
         settings += TINY_TRANSLATOR
+    elif task == "captioning":
+        settings += TINY_CAPTIONER
     elif "minilm" not in name:
         settings += TINY
     if "minilm" in name:
         settings += [f"model.preset={preset}", "data.corpus=synthetic"]
     resolved = resolve(task, name or None, settings)
     corpus = resolved.config.data.corpus
-    if corpus not in ("conll2003", "synthetic", "localization") and not os.environ.get(
-        "SEQLOOM_MIRROR"
-    ):
+    made = ("conll2003", "synthetic", "localization", "scenes")
+    if corpus not in made and not os.environ.get("SEQLOOM_MIRROR"):
         pytest.skip(f"SEQLOOM_MIRROR is not set: no mirror to read {corpus} from")
     try:
         load_splits(resolved.config.data, task, seed=1)
@@ -120,6 +130,10 @@ def test_a_shipped_config_trains_and_exports(config, preset, tmp_path, monkeypat
     if resolved.config.task == "translation":
         contents = [name for name in contents if "confusion" not in name]
         contents += ["vocabulary/source.model", "figures/bleu_by_length.png"]
+    if resolved.config.task == "captioning":
+        contents = [name for name in contents if "confusion" not in name]
+        contents += ["vocabulary/target.model", "figures/contact_sheet.png"]
+        contents += ["figures/attention_1.png"]
     if "/" in config and config not in EXPORTED_VARIANTS:
         monkeypatch.setattr(workflow, "export_run", lambda trained: None)
         contents = [name for name in contents if name not in CONTENTS[-3:]]
@@ -130,6 +144,7 @@ def test_a_shipped_config_trains_and_exports(config, preset, tmp_path, monkeypat
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["training"]["steps"] == 2
     tasks = {"ner": "f1", "translation": "piece_accuracy"}
+    tasks["captioning"] = "distinct"
     wanted = tasks.get(resolved.config.task, "accuracy")
     for split in ("validation", "test"):
         assert 0 <= metrics[split][wanted] <= 1
