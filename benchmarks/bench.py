@@ -19,7 +19,14 @@ from startup import measure_startup
 from seqloom.pipelines.engine import import_engine
 
 TAGGER_PARTS = ("training", "bucketing", "tracking", "serving")
-PARTS = ("startup", *TAGGER_PARTS, "finetuning", "translation", "decoding")
+PARTS = (
+    "startup",
+    *TAGGER_PARTS,
+    "finetuning",
+    "translation",
+    "decoding",
+    "captioning",
+)
 RUN = "--run="
 
 
@@ -40,6 +47,7 @@ def main() -> None:
 def measure_model(chosen, run) -> None:
     import_engine()
 
+    from captioning import compare_captioning
     from decoding import compare_decoding
     from finetuning import compare_finetuning
     from translation_training import compare_translation
@@ -56,6 +64,8 @@ def measure_model(chosen, run) -> None:
         compare_translation(strategy)
     if "decoding" in chosen:
         compare_decoding(run)
+    if "captioning" in chosen:
+        compare_captioning(strategy)
 
 
 def measure_tagger(chosen, strategy) -> None:

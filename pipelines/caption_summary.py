@@ -45,6 +45,9 @@ def show_captions(
     console.print(Text(f"Licence: {summary['licence']}. {summary['licence_note']}"))
     console.print(Text(f"sha256 of the dataset: {summary['sha256']}"))
     console.print(_size_table(summary))
+    for name, info in summary["splits"].items():
+        part = " (a part, by hash)" if info["by_hash"] else ""
+        console.print(Text(f"  {SPLIT_TITLES[name]}: {info['path']}{part}", "dim"))
     console.print(_length_table(summary))
     table = _left_out_table(summary)
     if table.row_count:
@@ -61,10 +64,8 @@ def _size_table(summary: dict[str, Any]) -> Table:
     table = Table("split", title="Sizes", title_justify="left")
     for column in ("images", "captions", "for each", "words", "left out", "repeated"):
         table.add_column(column, justify="right")
-    table.add_column("file", overflow="fold")
     for name, info in summary["splits"].items():
         left_out = info["num_skipped"] + sum(info["left_out"].values())
-        part = " (a part, by hash)" if info["by_hash"] else ""
         numbers = list(info["captions_per_image"])
         table.add_row(
             SPLIT_TITLES[name],
@@ -72,7 +73,6 @@ def _size_table(summary: dict[str, Any]) -> Table:
             f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}",
             *(f"{count:,}" for count in (info["num_tokens"], left_out)),
             "" if name == "train" else f"{info['num_repeated']:,}",
-            Text(info["path"] + part),
         )
     return table
 
