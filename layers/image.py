@@ -176,11 +176,13 @@ class GridPosition(keras.layers.Layer):
                 "GridPosition needs a grid whose rows and columns are known, got the "
                 f"shape {tuple(grid_shape)}. Give the images one size."
             )
+        # As large as features are: what is small at first is long overlooked.
+        initializer = keras.initializers.RandomNormal(stddev=0.5)
         self.rows = self.add_weight(
-            name="rows", shape=(rows, 1, features), initializer="random_normal"
+            name="rows", shape=(rows, 1, features), initializer=initializer
         )
         self.columns = self.add_weight(
-            name="columns", shape=(1, columns, features), initializer="random_normal"
+            name="columns", shape=(1, columns, features), initializer=initializer
         )
 
     def call(self, grid):

@@ -20,6 +20,7 @@ from seqloom.tasks.image_reading import decode_image, decode_images
 from seqloom.tasks.records import CaptionedImage, DataError
 
 BATCH_SIZE = 32
+FEW = 32  # images that may be copied into memory
 FORMAT = 1  # to be raised when the same images are to give other features
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -57,9 +58,13 @@ class GridCache:
         self.progress = progress
         self.say = say
         self.shape = preset.grid_shape(image_size)
+        # Where the features of an image stand, by its hash.
+        self._seen: dict[bytes, np.ndarray] = {}
 
     def grids(self, records: Sequence[CaptionedImage]) -> np.ndarray:
         """The features of images, from the disk or else computed.
+
+        A few of the images that were asked for before are taken from there.
 
         Raises:
             UserError: The weights cannot be read, a feature is no float16, or there is
@@ -68,7 +73,16 @@ class GridCache:
         """
         if not records:
             return np.zeros((0, *self.shape), np.float16)  # nothing can be mapped
-        file = GridFile(self.folder, self._key(records))
+        images = [hashlib.sha256(record.image.read()).digest() for record in records]
+        if len(images) <= FEW and all(image in self._seen for image in images):
+            return np.stack([self._seen[image] for image in images])
+        found = self._found(records, self._key(images))
+        self._seen.update(zip(images, found, strict=True))
+        return found
+
+    def _found(self, records: Sequence[CaptionedImage], key: str) -> np.ndarray:
+        """The features of exactly these images."""
+        file = GridFile(self.folder, key)
         try:
             found = file.read()
         except DamagedGrids as error:
@@ -85,12 +99,9 @@ class GridCache:
         )
         return found
 
-    def _key(self, records: Sequence[CaptionedImage]) -> str:
+    def _key(self, images: Sequence[bytes]) -> str:
         facts = f"{FORMAT} {self.preset.sha256} {self.image_size}\n"
-        digest = hashlib.sha256(facts.encode())
-        for record in records:
-            digest.update(hashlib.sha256(record.image.read()).digest())
-        return digest.hexdigest()
+        return hashlib.sha256(facts.encode() + b"".join(images)).hexdigest()
 
     def _write(self, file: GridFile, records: Sequence[CaptionedImage]) -> np.ndarray:
         facts = {

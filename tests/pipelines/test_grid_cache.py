@@ -155,6 +155,17 @@ def test_the_second_time_they_are_read(new, loaded, tmp_path):
     assert files(tmp_path) == [".json", ".npy"]
 
 
+def test_a_few_of_them_are_found_among_the_others(new, loaded, tmp_path):
+    cache = new()
+    grids = cache.grids(RECORDS)
+    said, before = len(cache.said), files(tmp_path)
+    np.testing.assert_array_equal(cache.grids([RECORDS[7], RECORDS[2]]), grids[[7, 2]])
+    assert len(loaded) == 1 and len(cache.said) == said
+    assert files(tmp_path) == before
+    cache.grids([RECORDS[2], record(png(PIXELS[2] // 2))])  # one is new
+    assert len(loaded) == 2
+
+
 def test_captions_and_names_do_not_matter(new, loaded):
     new().grids(RECORDS[:2])
     new().grids([record(r.image.read(), "x.png", "a cat") for r in RECORDS[:2]])
