@@ -298,6 +298,9 @@ class CaptioningModelConfig(Section):
     score: Literal["dot", "scaled_dot", "general", "additive"] = Field(
         "additive", description="recurrent: how a query is compared with a place"
     )
+    normalizer: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="how the scores of attention become weights"
+    )
     doubly_stochastic: PositiveOrZero = Field(
         0.0,
         description="recurrent: how much it costs to look at some places more than at "

@@ -84,6 +84,7 @@ def build_captioner(
     cell: str = "lstm",
     attention: str = "first_layer",
     score: str = "additive",
+    normalizer: str = "softmax",
     num_heads: int = 4,
     feed_forward_units: int = 1024,
     norm: str = "pre",
@@ -138,6 +139,7 @@ def build_captioner(
             cell,
             attention,
             score,
+            normalizer,
             dropout=dropout,
             embedding=target,
             tied=tied,
@@ -150,6 +152,7 @@ def build_captioner(
             "num_heads": num_heads,
             "feed_forward_units": feed_forward_units,
             "norm": norm,
+            "normalizer": normalizer,
             "dropout": dropout,
         }
         memory = keras.layers.Dense(units, name="projection")(places)
