@@ -13,14 +13,18 @@ class ConvolutionalEncoder(keras.layers.Layer):
         x_0 = (image - 127.5) / 127.5
         x_n = relu(LayerNorm(Conv3x3(x_{n-1}, stride 2)))
 
-    and a last one of stride 1 with a residual, so that each place has seen its
-    neighbours.
+    and then by residual ones of stride 1, whose taps lie d places apart, so that each
+    place has seen what is around it:
+
+        y_d = y + relu(LayerNorm(Conv3x3(y, dilation d)))
 
     Shapes: B batch, H and W pixels, C channels of the image, F the last filters.
 
     Args:
         filters: Channels after each halving.
-        dropout: Share of whole channels that is dropped before the last convolution.
+        dropout: Share of whole channels that is dropped before the residual ones.
+        dilations: The d of each of these. With 1 and 3, behind three halvings, a place
+            sees 39 pixels to all sides.
 
     Call arguments:
         images: `(B, H, W, C)`, 0 to 255, integers or floats.
@@ -30,10 +34,11 @@ class ConvolutionalEncoder(keras.layers.Layer):
 
     Reference: Lecun et al. 1998, Gradient-based learning applied to document
     recognition, section II; the strides in place of pooling: Springenberg et al. 2015,
-    https://arxiv.org/abs/1412.6806.
+    https://arxiv.org/abs/1412.6806; dilation: Yu and Koltun 2016,
+    https://arxiv.org/abs/1511.07122.
     """
 
-    def __init__(self, filters=(32, 64, 128), dropout=0.0, **kwargs):
+    def __init__(self, filters=(32, 64, 128), dropout=0.0, dilations=(1, 3), **kwargs):
         super().__init__(**kwargs)
         if not filters:
             raise ValueError(
@@ -42,9 +47,12 @@ class ConvolutionalEncoder(keras.layers.Layer):
             )
         for number in filters:
             check_positive(self, filters=number)
+        for number in dilations:
+            check_positive(self, dilations=number)
         check_dropout(self, dropout)
         self.filters = tuple(filters)
         self.dropout = dropout
+        self.dilations = tuple(dilations)
         policy = self.dtype_policy
         self.halvings = [
             keras.layers.Conv2D(
@@ -52,12 +60,20 @@ class ConvolutionalEncoder(keras.layers.Layer):
             )
             for n, number in enumerate(self.filters)
         ]
-        self.last = keras.layers.Conv2D(
-            self.filters[-1], 3, padding="same", dtype=policy, name="last"
-        )
+        self.residuals = [
+            keras.layers.Conv2D(
+                self.filters[-1],
+                3,
+                padding="same",
+                dilation_rate=number,
+                dtype=policy,
+                name=f"residual_{n}",
+            )
+            for n, number in enumerate(self.dilations)
+        ]
         self.norms = [
             keras.layers.LayerNormalization(dtype=policy, name=f"norm_{n}")
-            for n in range(len(self.filters) + 1)
+            for n in range(len(self.filters) + len(self.dilations))
         ]
         self.channel_dropout = keras.layers.SpatialDropout2D(dropout, dtype=policy)
 
@@ -67,15 +83,22 @@ class ConvolutionalEncoder(keras.layers.Layer):
             halving.build(shape)
             shape = halving.compute_output_shape(shape)
             norm.build(shape)
-        self.last.build(shape)
-        self.norms[-1].build(shape)
+        for residual, norm in zip(self.residuals, self._last_norms, strict=True):
+            residual.build(shape)
+            norm.build(shape)
 
     def call(self, images, training=None):
         features = ops.cast(images, self.compute_dtype) / 127.5 - 1
         for halving, norm in zip(self.halvings, self.norms, strict=False):
             features = ops.relu(norm(halving(features)))
-        dropped = self.channel_dropout(features, training=training)
-        return features + ops.relu(self.norms[-1](self.last(dropped)))
+        for residual, norm in zip(self.residuals, self._last_norms, strict=True):
+            dropped = self.channel_dropout(features, training=training)
+            features = features + ops.relu(norm(residual(dropped)))
+        return features
+
+    @property
+    def _last_norms(self) -> list[keras.layers.Layer]:
+        return self.norms[len(self.filters) :]
 
     def compute_output_shape(self, images_shape):
         shape = tuple(images_shape)
@@ -88,6 +111,7 @@ class ConvolutionalEncoder(keras.layers.Layer):
             **super().get_config(),
             "filters": self.filters,
             "dropout": self.dropout,
+            "dilations": self.dilations,
         }
 
 

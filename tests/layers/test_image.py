@@ -20,15 +20,20 @@ def plain(images, layer):
         scaled = (x - mean) / np.sqrt(variance + norm.epsilon)
         return scaled * norm.gamma.numpy() + norm.beta.numpy()
 
-    def convolved(x, convolution, strides):
+    def convolved(x, convolution, strides=1, dilation=1):
         kernel, bias = convolution.kernel.numpy(), convolution.bias.numpy()
-        return tf.nn.conv2d(x, kernel, strides, "SAME").numpy() + bias
+        there = tf.nn.conv2d(x, kernel, strides, "SAME", dilations=dilation)
+        return there.numpy() + bias
 
     x = images / 127.5 - 1
     for convolution, norm in zip(layer.halvings, layer.norms, strict=False):
         x = np.maximum(normalized(convolved(x, convolution, 2), norm), 0)
-    last = np.maximum(normalized(convolved(x, layer.last, 1), layer.norms[-1]), 0)
-    return x + last
+    for convolution, norm, dilation in zip(
+        layer.residuals, layer.norms[2:], layer.dilations, strict=True
+    ):
+        near = normalized(convolved(x, convolution, dilation=dilation), norm)
+        x = x + np.maximum(near, 0)
+    return x
 
 
 def convolutional(**arguments):
@@ -48,6 +53,18 @@ def test_convolutions_halve_each_time_and_equal_plain_ones():
     grid = layer(IMAGES)
     assert grid.shape == (2, 3, 3, 5)  # 9 to 5 to 3 rows, 12 to 6 to 3 columns
     np.testing.assert_allclose(grid, plain(IMAGES, layer), atol=1e-4)
+
+
+def test_a_place_sees_as_far_as_the_dilations_reach():
+    layer = ConvolutionalEncoder((4, 4, 4), dilations=(1, 3))
+    image = np.full((1, 128, 128, 3), 100.0, "float32")
+    before = layer(image).numpy()
+    image[0, 68, 68] = 0.0  # inside the place (8, 8)
+    changed = np.abs(layer(image) - before).max(axis=(0, 3)) > 0
+    rows, columns = np.nonzero(changed)
+    # Four places to each side by the dilations, and one more by the halvings.
+    for places in (rows, columns):
+        assert 3 <= places.min() <= 4 and 12 <= places.max() <= 13
 
 
 def test_whole_numbers_are_read_as_pixels():
