@@ -44,16 +44,18 @@ def main() -> int:
     model = mlflow.pyfunc.load_model(str(run / "mlflow_model"))
     report("the MLflow model loads", [])
     example = json.loads(golden_path.read_text(encoding="utf-8"))["serving_default"]
-    texts = [base64.b64decode(text) for text in example["inputs"]["texts"]]
-    answers = model.predict(np.array(texts, object))
+    [(kind, given)] = example["inputs"].items()  # texts, or images
+    asked = [base64.b64decode(one) for one in given]
+    answers = model.predict(np.array(asked, object))
     wrong = list(differences(example["outputs"], answers))
-    passed = report(f"{len(texts)} golden texts are answered as in memory", wrong[:3])
-    listed = model.predict(["Rhea met Ada in Paris.", ""])
+    passed = report(f"{len(asked)} golden {kind} are answered as in memory", wrong[:3])
+    two = asked[:2] if kind == "images" else ["Rhea met Ada in Paris.", ""]
+    listed = model.predict(two)
     passed &= report(
-        "a list of texts is answered", [] if len(listed) == 2 else [listed]
+        f"a list of {kind} is answered", [] if len(listed) == 2 else [listed]
     )
     none = model.predict(np.array([], object))
-    passed &= report("no texts give no rows", [] if len(none) == 0 else [none])
+    passed &= report(f"no {kind} give no rows", [] if len(none) == 0 else [none])
     loaded = [name for name in ABSENT if name in sys.modules]
     passed &= report("nothing of seqloom was imported", loaded)
     return 0 if passed else 1
@@ -62,6 +64,8 @@ def main() -> int:
 # Golden outputs and the columns of the answers that hold the same, a row a text.
 COLUMNS = {
     "translations": "translation",
+    "captions": "caption",
+    "errors": "error",
     "labels": "label",
     "scores": "score",
     "truncated": "truncated",
