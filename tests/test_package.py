@@ -251,7 +251,7 @@ def test_make_says_what_is_missing_and_fails_when_the_command_does(fake):
     result = make("train", fake)
     assert result.returncode != 0
     assert (
-        "error: which task? Say TASK=ner, pos, sentiment or translation."
+        "error: which task? Say TASK=ner, pos, sentiment, translation or captioning."
         in result.stderr
     )
     assert "which run? Say RUN=" in make("bare", fake).stderr

@@ -113,7 +113,7 @@ def test_help_and_dry_run_load_no_engine(tmp_path):
         (["compare", "nre"], "Unknown task 'nre'"),
         (
             ["evaluate"],
-            "Which run? Name a task (ner, pos, sentiment, translation) for its newest",
+            "Which run? Name a task (ner, pos, sentiment, translation, captioning) for",
         ),
         (["evaluate", "ner"], "There is no finished run of ner in runs/ner."),
         (["export", "--run", "."], "is not a run directory: it has no config.yaml."),

@@ -138,7 +138,7 @@ def test_tampered_mlflow_model_is_found(exported, load_once, pyfunc, monkeypatch
             return answers
 
     monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda _: Liar())
-    with pytest.raises(VerificationError, match="the MLflow model, text 0, scores"):
+    with pytest.raises(VerificationError, match="the MLflow model, row 0, scores"):
         verify(exported[0])
 
 

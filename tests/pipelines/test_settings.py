@@ -155,7 +155,7 @@ def test_unknown_base(write):
 def test_unknown_task_and_config():
     assert mistake("nre") == (
         "Unknown task 'nre'. Did you mean 'ner'? The tasks are: ner, pos, sentiment, "
-        "translation."
+        "translation, captioning."
     )
     message = mistake("ner", "wnut")
     assert "Unknown config 'wnut' for ner. Did you mean 'wnut17'?" in message

@@ -6,44 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tiny_captioner import captioner
 
 from seqloom.layers import PretrainedImageEncoder
 from seqloom.tasks.caption_inside import CaptionGlimpse, choose_images, small_image
-from seqloom.tasks.captioning import CaptioningTask, CaptionSearch, Eye
+from seqloom.tasks.captioning import Eye
 from seqloom.tasks.records import CaptionedImage, ImageBytes
 from seqloom.tasks.synthetic_scenes import synthetic_scenes
 
 SCENES = synthetic_scenes("test", seed=1, number=5)
 GRIDS = np.random.default_rng(0).normal(size=(5, 2, 3, 5)).astype("float16")
-KINDS = {
-    "recurrent": {"units": 8},
-    "transformer": {
-        "kind": "transformer",
-        "units": 8,
-        "num_heads": 2,
-        "feed_forward_units": 8,
-    },
-    "blind": {"units": 8, "attention": "none"},
-}
-
-
-def captioner(kind, eye=None):
-    """A task and an untrained model whose captions differ from image to image."""
-    task = CaptioningTask(
-        "captioning",
-        vocabulary_size=400,
-        image_size=16,
-        search=CaptionSearch(beam=3, max_length=7),
-        eye=eye,
-        model={**KINDS[kind], "filters": (4, 4, 4)},
-    )
-    task.fit_vocabulary(SCENES)
-    model = task.build_model()
-    random = np.random.default_rng(7)
-    for weight in model.trainable_weights:
-        if not weight.path.endswith("gamma"):
-            weight.assign(random.normal(0, 1.5, weight.shape))
-    return task, model
 
 
 def greedy_rows(task, model, records):
@@ -177,7 +149,7 @@ def test_a_right_caption_is_called_correct():
 
 
 def test_a_decoder_without_attention_has_a_sheet_without_panels():
-    task, model = captioner("blind")
+    task, model = captioner(attention="none")
     glimpse = CaptionGlimpse(model, task, SCENES)
     assert not panels(glimpse.sheet())
     assert glimpse.attention() == {}
