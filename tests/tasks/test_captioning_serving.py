@@ -107,6 +107,7 @@ def test_attention_has_a_grid_for_every_piece(served):
 
 
 def test_a_frozen_encoder_is_part_of_the_export(tmp_path):
+    keras.utils.set_random_seed(1)  # of the backbone
     image = keras.Input((16, 16, 3))
     backbone = keras.Model(image, keras.layers.Conv2D(5, 8, 8)(image))
     eye = PretrainedImageEncoder(backbone, scale=1 / 128, offset=-1.0)
