@@ -104,8 +104,8 @@ def build_captioner(
         image_encoder: That encoder; by default convolutions with `filters`.
         kind: `recurrent` or `transformer`, of the decoder.
         encoder_layers: transformer: layers of self-attention over the grid.
-        attention: Of a recurrent decoder, see `RecurrentDecoder`. With none the mean
-            of the grid is its first input (Vinyals et al. 2015,
+        attention: Of a recurrent decoder, see `RecurrentDecoder`. With none mean and
+            maximum of the grid are its first input (Vinyals et al. 2015,
             https://arxiv.org/abs/1411.4555); else its first state (Xu et al. 2015,
             https://arxiv.org/abs/1502.03044, section 3.1.2).
         max_length: Longest caption in pieces, for learned positions.
@@ -118,20 +118,22 @@ def build_captioner(
     if pixels:
         encoder = image_encoder or ConvolutionalEncoder(filters, dropout, name="eye")
         grid = encoder(image)
-    grid = GridPosition(name="grid")(grid)  # (B, G, K, D)
-    places = keras.layers.Reshape((-1, grid.shape[-1]))(grid)  # (B, S, D)
-    places = keras.layers.Dropout(dropout)(places)
+    looks = kind == "transformer" or attention != "none"
+    places = _places(grid, looks)  # (B, S, D)
     target = TokenEmbedding(vocabulary_size, width, name="pieces")
     target_ids = keras.Input([None], dtype="int32", name="target_ids")
     starts: dict[str, Any] = {}
     if kind == "recurrent":
-        mean = keras.layers.GlobalAveragePooling1D(name="mean")(places)  # (B, D)
-        if attention == "none":  # nothing looks at the places
+        whole = _whole(grid, dropout)  # (B, 2 D)
+        if not looks:
             memory = keras.layers.Identity(name="memory")(places)
-            starts["first_input"] = keras.layers.Dense(width, name="first_input")(mean)
+            starts["first_input"] = keras.layers.Dense(width, name="first_input")(whole)
         else:
+            # Large features saturate the gates and scores that they go into.
+            places = keras.layers.LayerNormalization(name="places")(places)
+            places = keras.layers.Dropout(dropout)(places)
             memory = keras.layers.Dense(units, name="memory")(places)
-            starts["initial_state"] = _states(mean, units, num_layers, cell)
+            starts["initial_state"] = _states(whole, units, num_layers, cell)
         decoder = RecurrentDecoder(
             vocabulary_size,
             units,
@@ -155,6 +157,7 @@ def build_captioner(
             "normalizer": normalizer,
             "dropout": dropout,
         }
+        places = keras.layers.Dropout(dropout)(places)
         memory = keras.layers.Dense(units, name="projection")(places)
         memory = _look_around(memory, encoder_layers, stack)
         decoder = TransformerDecoder(
@@ -177,12 +180,34 @@ def build_captioner(
     )
 
 
-def _states(mean, units, num_layers, cell) -> list:
-    """First states `(B, units)` of each layer, by the mean of the grid."""
+def _places(grid, looks):
+    """The places `(B, S, D)` of a grid `(B, G, K, D)`, each knowing where it is.
+
+    Where nothing looks at them they stay as they are, without weights to be trained.
+    """
+    position = GridPosition if looks else keras.layers.Identity
+    grid = position(name="grid")(grid)
+    return keras.layers.Reshape((-1, grid.shape[-1]))(grid)  # (B, S, D)
+
+
+def _whole(grid, dropout):
+    """One vector `(B, 2 D)` of an image: mean and maximum of its `(B, G, K, D)` places.
+
+    The mean alone hardly differs where a small thing stands on a plain ground.
+    """
+    mean = keras.layers.GlobalAveragePooling2D(name="mean")(grid)
+    most = keras.layers.GlobalMaxPooling2D(name="most")(grid)
+    joined = keras.layers.Concatenate(name="joined")([mean, most])
+    whole = keras.layers.LayerNormalization(name="whole")(joined)
+    return keras.layers.Dropout(dropout)(whole)
+
+
+def _states(whole, units, num_layers, cell) -> list:
+    """First states `(B, units)` of each layer, by the whole of the grid."""
     parts = ("h", "c") if cell == "lstm" else ("h",)
     names = [f"state_{part}_{n}" for n in range(num_layers) for part in parts]
     return [
-        keras.layers.Dense(units, activation="tanh", name=name)(mean) for name in names
+        keras.layers.Dense(units, activation="tanh", name=name)(whole) for name in names
     ]
 
 
