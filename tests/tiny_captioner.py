@@ -3,6 +3,7 @@
 import numpy as np
 
 from seqloom.tasks.captioning import CaptioningTask, CaptionSearch
+from seqloom.tasks.subwords import FIRST_BYTE
 from seqloom.tasks.synthetic_scenes import synthetic_scenes
 
 SCENES = synthetic_scenes("train", seed=1, number=6)
@@ -34,5 +35,9 @@ def captioner(kind="recurrent", eye=None, **arguments):
         if not weight.path.endswith("gamma"):
             # Many layers of large weights make all images look alike.
             scale = 0.3 if weight.path.startswith("eye") else 1.5
-            weight.assign(random.normal(0, scale, weight.shape))
+            values = random.normal(0, scale, weight.shape)
+            if weight.path.endswith("logits/bias"):
+                # Bytes can be control characters, which terminals do not show.
+                values[FIRST_BYTE : FIRST_BYTE + 256] = -50
+            weight.assign(values)
     return task, model
