@@ -99,7 +99,7 @@ def test_rows_of_batches_are_those_one_by_one(trained):
         assert list(row) == COLUMNS
         [alone] = trained.predict([image])
         assert alone["caption"] == row["caption"]
-        np.testing.assert_allclose(alone["score"], row["score"], rtol=1e-5)
+        np.testing.assert_allclose(alone["score"], row["score"], atol=1e-5)
     assert trained.predict([]) == []
 
 
