@@ -74,7 +74,6 @@ CIRCLES = (
     "training.monitor=correct",
 )
 WRITERS = {
-    "LSTM": ("model.attention=none", "training.epochs=20"),
     "LSTM with attention": (),
     "Transformer": ("model.kind=transformer", "model.feed_forward_units=128"),
 }

@@ -203,15 +203,16 @@ def _whole(grid, dropout):
 
 
 def _first_input(whole, width):
-    """What an image is read as, `(B, width)`: how it differs from the others.
+    """What an image is read as, `(B, width)`, of one length.
 
-    What they share would grow while the decoder learns which words there are, and shut
-    the gates to the rest. Replicas see the same as one, hence `synchronized`.
-
-    Reference: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167.
+    Else what all images share grows while the decoder learns which words there are, and
+    shuts the gates to the rest.
     """
-    seen = keras.layers.Dense(width, use_bias=False, name="looked")(whole)
-    return keras.layers.BatchNormalization(synchronized=True, name="first_input")(seen)
+    seen = keras.layers.Dense(width, name="looked")(whole)
+    norm = keras.layers.LayerNormalization(
+        center=False, scale=False, name="first_input"
+    )
+    return norm(seen)
 
 
 def _states(whole, units, num_layers, cell) -> list:
