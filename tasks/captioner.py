@@ -106,8 +106,8 @@ def build_captioner(
         encoder_layers: transformer: layers of self-attention over the grid.
         attention: Of a recurrent decoder, see `RecurrentDecoder`. With none mean and
             maximum of the grid are its first input (Vinyals et al. 2015,
-            https://arxiv.org/abs/1411.4555); else its first state (Xu et al. 2015,
-            https://arxiv.org/abs/1502.03044, section 3.1.2).
+            https://arxiv.org/abs/1411.4555), at one length; else its first state (Xu et
+            al. 2015, https://arxiv.org/abs/1502.03044, section 3.1.2).
         max_length: Longest caption in pieces, for learned positions.
     """
     if kind not in KINDS:
@@ -125,15 +125,12 @@ def build_captioner(
     starts: dict[str, Any] = {}
     if kind == "recurrent":
         whole = _whole(grid, dropout)  # (B, 2 D)
-        if not looks:
+        if looks:
+            memory = _memory(places, units, dropout)  # (B, S, units)
+            starts["initial_state"] = _states(whole, units, num_layers, cell)
+        else:
             memory = keras.layers.Identity(name="memory")(places)
             starts["first_input"] = _first_input(whole, width)
-        else:
-            # Large features saturate the gates and scores that they go into.
-            places = keras.layers.LayerNormalization(name="places")(places)
-            places = keras.layers.Dropout(dropout)(places)
-            memory = keras.layers.Dense(units, name="memory")(places)
-            starts["initial_state"] = _states(whole, units, num_layers, cell)
         decoder = RecurrentDecoder(
             vocabulary_size,
             units,
@@ -188,6 +185,16 @@ def _places(grid, looks):
     position = GridPosition if looks else keras.layers.Identity
     grid = position(name="grid")(grid)
     return keras.layers.Reshape((-1, grid.shape[-1]))(grid)  # (B, S, D)
+
+
+def _memory(places, units, dropout):
+    """What a recurrent decoder looks at, `(B, S, units)`.
+
+    Large features would saturate the gates and scores that they go into.
+    """
+    places = keras.layers.LayerNormalization(name="places")(places)
+    places = keras.layers.Dropout(dropout)(places)
+    return keras.layers.Dense(units, name="memory")(places)
 
 
 def _whole(grid, dropout):
