@@ -1,5 +1,6 @@
 """A page of pictures with what a captioner wrote, and where it looked."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -182,7 +183,8 @@ def peaked(
     if weights is None:
         return [], np.zeros((0, 1, 1))
     weights = checked_weights(weights, len(words), "words")
-    flat = weights.reshape(len(words), -1)  # (N, S)
+    # Not -1, which no size can stand for where there is no word.
+    flat = weights.reshape(len(words), math.prod(weights.shape[1:]))  # (N, S)
     logs = np.log(np.maximum(flat, 1e-12))
     entropies = -np.sum(flat * logs, axis=1)  # (N,)
     # What looked nowhere has no entropy either.

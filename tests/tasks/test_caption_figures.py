@@ -311,6 +311,18 @@ def test_punctuation_and_what_looked_nowhere_have_no_panel():
     assert peaked([], None)[0] == []
 
 
+def test_a_caption_without_a_word_is_drawn_without_panels():
+    none = np.zeros((0, 3, 4))
+    words, weights = peaked([], none)
+    assert words == [] and weights.shape == (0, 3, 4)
+    said = [CaptionedPicture(IMAGE, text, ("Two dogs.",)) for text in ("", "Two dogs")]
+    looked = [said[0]._replace(words=[], weights=none)]
+    looked += [said[1]._replace(words=WORDS, weights=WEIGHTS)]
+    sheet = contact_sheet(looked)
+    assert "(nothing)" in texts(sheet) and len(panels(sheet)) == len(WORDS)
+    assert png(sheet) and png(attention_by_word(IMAGE, [], none, ""))
+
+
 def test_twelve_cards_share_a_page_and_the_others_are_counted():
     long = "a very long caption of a picture with a great many things in it " * 9
     items = [looking(caption=long, references=(long, long)) for _ in range(15)]
