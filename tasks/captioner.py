@@ -105,7 +105,7 @@ def build_captioner(
         kind: `recurrent` or `transformer`, of the decoder.
         encoder_layers: transformer: layers of self-attention over the grid.
         attention: Of a recurrent decoder, see `RecurrentDecoder`. With none mean and
-            contrast of the grid are its first input (Vinyals et al. 2015,
+            maximum of the grid are its first input (Vinyals et al. 2015,
             https://arxiv.org/abs/1411.4555), at one length; else its first state (Xu et
             al. 2015, https://arxiv.org/abs/1502.03044, section 3.1.2).
         max_length: Longest caption in pieces, for learned positions.
@@ -198,17 +198,13 @@ def _memory(places, units, dropout):
 
 
 def _whole(grid, dropout):
-    """One vector `(B, 2 D)` of an image: the mean of its `(B, G, K, D)` places, and by
-    how much their maximum stands out from it.
+    """One vector `(B, 2 D)` of an image: mean and maximum of its `(B, G, K, D)` places.
 
-    The mean alone hardly differs where a small thing stands on a plain ground. What all
-    places of all images share is in the maximum too: it grows while the decoder learns
-    which words there are, and would drown what an image has of its own.
+    The mean alone hardly differs where a small thing stands on a plain ground.
     """
     mean = keras.layers.GlobalAveragePooling2D(name="mean")(grid)
     most = keras.layers.GlobalMaxPooling2D(name="most")(grid)
-    out = keras.layers.Subtract(name="standing_out")([most, mean])
-    joined = keras.layers.Concatenate(name="joined")([mean, out])
+    joined = keras.layers.Concatenate(name="joined")([mean, most])
     whole = keras.layers.LayerNormalization(name="whole")(joined)
     return keras.layers.Dropout(dropout)(whole)
 

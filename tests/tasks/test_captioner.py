@@ -91,15 +91,6 @@ def test_the_place_of_a_thing_matters():
     assert np.abs(logits - others).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["show and tell", "show, attend and tell"])
-def test_what_all_places_share_does_not_hide_what_stands_out(name):
-    model = captioner(name, GRIDS)
-    part = keras.Model(model.input["image"], model.get_layer("standing_out").output)
-    expected = GRIDS.max(axis=(1, 2)) - GRIDS.mean(axis=(1, 2))
-    np.testing.assert_allclose(part(GRIDS), expected, atol=1e-5)
-    np.testing.assert_allclose(part(GRIDS + 100), expected, atol=1e-4)
-
-
 def test_penalty_of_uneven_looks_by_hand():
     attention = np.array([[[1.0, 0.0], [0.5, 0.5], [0.9, 0.1]]], "float32")
     labels = np.array([[5, 3, 0]])
