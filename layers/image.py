@@ -10,11 +10,13 @@ from seqloom.layers.arguments import check_dropout, check_positive
 class ConvolutionalEncoder(keras.layers.Layer):
     """Read images by convolutions, each of which halves the picture.
 
-        x_0 = (image - 127.5) / 127.5
+        x_0 = (image - 127.5) / 64
+        x_1 = relu(Conv3x3(x_0, stride 2))
         x_n = relu(LayerNorm(Conv3x3(x_{n-1}, stride 2)))
 
-    and then by residual ones of stride 1, whose taps lie d places apart, so that each
-    place has seen what is around it:
+    where the first is not normalized, which would take from a place how much it differs
+    from what is around it; and then by residual ones of stride 1, whose taps lie d
+    places apart, so that each place has seen what is around it:
 
         y_d = y + relu(LayerNorm(Conv3x3(y, dilation d)))
 
@@ -73,23 +75,25 @@ class ConvolutionalEncoder(keras.layers.Layer):
         ]
         self.norms = [
             keras.layers.LayerNormalization(dtype=policy, name=f"norm_{n}")
-            for n in range(len(self.filters) + len(self.dilations))
+            for n in range(1, len(self.filters) + len(self.dilations))
         ]
         self.channel_dropout = keras.layers.SpatialDropout2D(dropout, dtype=policy)
 
     def build(self, images_shape):
         shape = tuple(images_shape)
-        for halving, norm in zip(self.halvings, self.norms, strict=False):
+        for number, halving in enumerate(self.halvings):
             halving.build(shape)
             shape = halving.compute_output_shape(shape)
-            norm.build(shape)
+            if number:
+                self.norms[number - 1].build(shape)
         for residual, norm in zip(self.residuals, self._last_norms, strict=True):
             residual.build(shape)
             norm.build(shape)
 
     def call(self, images, training=None):
-        features = ops.cast(images, self.compute_dtype) / 127.5 - 1
-        for halving, norm in zip(self.halvings, self.norms, strict=False):
+        features = (ops.cast(images, self.compute_dtype) - 127.5) / 64
+        features = ops.relu(self.halvings[0](features))
+        for halving, norm in zip(self.halvings[1:], self.norms, strict=False):
             features = ops.relu(norm(halving(features)))
         for residual, norm in zip(self.residuals, self._last_norms, strict=True):
             dropped = self.channel_dropout(features, training=training)
@@ -98,7 +102,7 @@ class ConvolutionalEncoder(keras.layers.Layer):
 
     @property
     def _last_norms(self) -> list[keras.layers.Layer]:
-        return self.norms[len(self.filters) :]
+        return self.norms[len(self.filters) - 1 :]
 
     def compute_output_shape(self, images_shape):
         shape = tuple(images_shape)
@@ -200,14 +204,14 @@ class GridPosition(keras.layers.Layer):
                 "GridPosition needs a grid whose rows and columns are known, got the "
                 f"shape {tuple(grid_shape)}. Give the images one size."
             )
-        # As large as features are: what is small at first is long overlooked.
-        initializer = keras.initializers.RandomNormal(stddev=0.5)
-        self.rows = self.add_weight(
-            name="rows", shape=(rows, 1, features), initializer=initializer
-        )
-        self.columns = self.add_weight(
-            name="columns", shape=(1, columns, features), initializer=initializer
-        )
+        shapes = {"rows": (rows, 1, features), "columns": (1, columns, features)}
+        for name, shape in shapes.items():
+            # As large as features are: what is small at first is long overlooked. An
+            # initializer each, as one draws the same numbers twice: then what is in
+            # row 1, column 2 would be where what is in row 2, column 1 is.
+            initializer = keras.initializers.RandomNormal(stddev=0.5)
+            weight = self.add_weight(name=name, shape=shape, initializer=initializer)
+            setattr(self, name, weight)
 
     def call(self, grid):
         return grid + self.rows + self.columns

@@ -111,8 +111,10 @@ def _captioning(config: Config, spans: bool) -> "Task":
             "lowercase",
             "max_length",
             "vary",
+            "captions_at_once",
             "label_smoothing",
             "doubly_stochastic",
+            "word_detection",
         )
     }
     size = config.data.model_dump()["image_size"]

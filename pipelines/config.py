@@ -107,7 +107,8 @@ class TrainingConfig(Section):
         "it; 1: all alike",
     )
     weight_decay: PositiveOrZero = Field(
-        0.0, description="decoupled weight decay at every update"
+        0.0,
+        description="decoupled weight decay at every update, but of biases and norms",
     )
     clip_norm: Positive | None = Field(
         5.0, description="the longest gradient, over all weights; null never clips"

@@ -263,6 +263,9 @@ class CaptioningModelConfig(Section):
         False,
         description="training sees images cropped and in other light, never mirrored",
     )
+    captions_at_once: Count = Field(
+        1, description="captions of an image that are learned at one look at it"
+    )
     preset: Name | None = Field(
         None,
         description="a pretrained image backbone: efficientnet_lite0, a preset of "
@@ -305,6 +308,11 @@ class CaptioningModelConfig(Section):
         0.0,
         description="recurrent: how much it costs to look at some places more than at "
         "others, over a whole caption",
+    )
+    word_detection: PositiveOrZero = Field(
+        0.0,
+        description="how much it costs not to tell from the places of an image which "
+        "pieces its captions have",
     )
     scheduled_sampling: Share = Field(
         0.0,

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -20,6 +21,8 @@ OPTIMIZERS = {
     "adafactor": keras.optimizers.Adafactor,
     "lion": keras.optimizers.Lion,
 }
+# Weights that are added as biases are, though they have more axes.
+POSITIONS = ("rows", "columns")
 
 
 @keras.saving.register_keras_serializable(package="seqloom")
@@ -102,6 +105,19 @@ def build_optimizer(
             f"training.optimizer_options={options} does not fit optimizer {name}: "
             f"{error}"
         ) from error
+
+
+def spare_from_decay(
+    optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable]
+) -> None:
+    """Let no weight decay pull at what is added or scales alone: biases, gains of
+    norms, and where a place of a grid is. The optimizer must not be built yet."""
+    spared = [
+        weight
+        for weight in weights
+        if len(weight.shape) < 2 or weight.path.split("/")[-1] in POSITIONS
+    ]
+    optimizer.exclude_from_weight_decay(var_list=spared)
 
 
 def slow_down_encoder(

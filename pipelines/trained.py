@@ -176,6 +176,7 @@ _FREE = (
     "max_extra",
     "max_written",
     "vary",
+    "captions_at_once",
     "doubly_stochastic",
 )
 

@@ -20,6 +20,7 @@ from seqloom.pipelines.optimization import (
     build_optimizer,
     current_rate,
     slow_down_encoder,
+    spare_from_decay,
 )
 from seqloom.pipelines.position import Position, lower_is_better
 from seqloom.pipelines.progress import TrainingProgress
@@ -242,6 +243,7 @@ class Trainer:
                 settings.weight_decay,
                 settings.optimizer_options,
             )
+            spare_from_decay(self.optimizer, self.model.trainable_variables)
             self.optimizer.build(self.model.trainable_variables)
         own_rate = settings.encoder_learning_rate or settings.learning_rate
         slow_down_encoder(

@@ -22,16 +22,18 @@ KINDS = ("recurrent", "transformer")
 class Captioner(keras.Model):
     """A functional model from an image and caption pieces to logits.
 
-    Shapes: B images, S places of the grid, T pieces, V vocabulary.
+    Shapes: B images, N captions, S places of the grid, T pieces, V vocabulary. Each
+    image has N / B captions, one after the other.
 
     Call arguments:
         features: dict with image, `(B, H, W, 3)` pixels from 0 to 255 or the
-            `(B, G, K, D)` grid of a backbone, and target_ids `(B, T)` int32, the begin
+            `(B, G, K, D)` grid of a backbone, and target_ids `(N, T)` int32, the begin
             piece first, padded with 0.
 
     Returns:
-        dict of logits `(B, T, V)` float32 of the piece after each, and attention
-        `(B, T, S)` float32 on the places of the grid, row by row.
+        dict of logits `(N, T, V)` float32 of the piece after each, and attention
+        `(N, T, S)` float32 on the places of the grid, row by row; and where it detects
+        words, words `(B, V)` float32, logits of the pieces that captions have.
     """
 
     # Just the arguments of keras.Model: then Keras saves and loads the whole graph.
@@ -94,6 +96,7 @@ def build_captioner(
     dropout: float = 0.1,
     scheduled_sampling: float = 0.0,
     scheduled_sampling_ramp: int = 1,
+    word_detection: bool = False,
 ) -> Captioner:
     """Build a captioner.
 
@@ -109,6 +112,8 @@ def build_captioner(
             https://arxiv.org/abs/1411.4555), at one length; else its first state (Xu et
             al. 2015, https://arxiv.org/abs/1502.03044, section 3.1.2).
         max_length: Longest caption in pieces, for learned positions.
+        word_detection: Also tell which pieces each place of the grid shows, for
+            `word_detection_loss`.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
@@ -169,12 +174,38 @@ def build_captioner(
             name="decoder",
             **stack,
         )
-    logits, weights = decoder(target_ids, memory, **starts)
-    return Captioner(
-        {"image": image, "target_ids": target_ids},
-        {"logits": logits, "attention": weights},
-        name="captioner",
-    )
+    each = EachCaption(name="each")
+    starts = keras.tree.map_structure(lambda start: each(start, target_ids), starts)
+    logits, weights = decoder(target_ids, each(memory, target_ids), **starts)
+    outputs = {"logits": logits, "attention": weights}
+    if word_detection:
+        outputs["words"] = _detect(grid, vocabulary_size)
+    inputs = {"image": image, "target_ids": target_ids}
+    return Captioner(inputs, outputs, name="captioner")
+
+
+@keras.saving.register_keras_serializable(package="seqloom")
+class EachCaption(keras.layers.Layer):
+    """Give each caption what was seen in its image, which was looked at once.
+
+    Call arguments:
+        seen: `(B, ...)`.
+        target_ids: `(N, T)`, N being a multiple of B.
+
+    Returns:
+        `(N, ...)`, row n being row n // (N / B) of `seen`.
+    """
+
+    def call(self, seen, target_ids):
+        rows, *sizes = ops.shape(seen)
+        captions = ops.shape(target_ids)[0]
+        each = captions // ops.maximum(rows, 1)
+        # Repeated with sizes that XLA can know.
+        seen = ops.broadcast_to(seen[:, None], (rows, each, *sizes))  # (B, K, ...)
+        return ops.reshape(seen, (captions, *sizes))  # (N, ...)
+
+    def compute_output_shape(self, seen_shape, target_ids_shape):
+        return (target_ids_shape[0], *seen_shape[1:])
 
 
 def _places(grid, looks):
@@ -231,6 +262,16 @@ def _states(whole, units, num_layers, cell) -> list:
     ]
 
 
+def _detect(grid, vocabulary_size):
+    """Logits `(B, V)` of pieces, each where the grid shows it best."""
+    places = keras.layers.Reshape((-1, grid.shape[-1]))(grid)  # (B, S, D)
+    # Most pieces are in few captions.
+    rare = keras.initializers.Constant(-3.0)
+    seen = keras.layers.Dense(vocabulary_size, bias_initializer=rare, name="words")
+    most = keras.layers.GlobalMaxPooling1D(dtype="float32", name="most_words")
+    return most(seen(places))  # (B, V)
+
+
 def _look_around(memory, num_layers, stack):
     """Memory `(B, S, units)` after self-attention between the places."""
     if num_layers == 0:
@@ -258,3 +299,37 @@ def doubly_stochastic_penalty(attention, labels):
     real = ops.cast(ops.not_equal(labels, 0), "float32")[..., None]  # (B, T, 1)
     looked = ops.sum(ops.cast(attention, "float32") * real, axis=1)  # (B, S)
     return ops.sum(ops.square(1.0 - looked))
+
+
+def word_detection_loss(words, labels):
+    """How badly images tell which pieces their captions have, summed over the captions.
+
+        sum_v BCE([v in captions], max over places of words[place, v])
+
+    Pieces that only some captions of an image have do not count: nothing in the image
+    tells them. A thing is detected much sooner than it is said at its turn, and then a
+    decoder has something to look at.
+
+    Args:
+        words: `(B, V)` logits, the maximum over the places.
+        labels: `(N, T)` integers, padded with 0, N / B captions of each image. Rows of
+            padding alone are no captions.
+
+    Returns:
+        Scalar float32.
+
+    Reference: Fang et al. 2015, https://arxiv.org/abs/1411.4952, section 3, which takes
+    a noisy-OR over the places where here their maximum stands; Joulin et al. 2016,
+    https://arxiv.org/abs/1511.02251 (learning to see from the words of captions).
+    """
+    words = ops.cast(words, "float32")
+    images, size = ops.shape(words)
+    has = ops.max(ops.one_hot(labels, size, dtype="float32"), axis=1)  # (N, V)
+    has = ops.reshape(has, (images, -1, size))  # (B, K, V)
+    real = ops.any(ops.not_equal(labels, 0), axis=1)  # (N,)
+    real = ops.cast(ops.reshape(real, (images, -1, 1)), "float32")  # (B, K, 1)
+    number = ops.sum(real, axis=1)  # (B, 1)
+    share = ops.sum(has * real, axis=1) / ops.maximum(number, 1.0)  # (B, V)
+    agreed = ops.cast(ops.equal(share, ops.round(share)), "float32")
+    losses = ops.binary_crossentropy(ops.round(share), words, from_logits=True)
+    return ops.sum((losses * agreed * number)[:, 1:])  # 0 is no piece

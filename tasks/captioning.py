@@ -13,7 +13,11 @@ from seqloom.layers import DecodingOptions, PretrainedImageEncoder, generate
 from seqloom.tasks.caption_figures import scene_parts, scores_by_image
 from seqloom.tasks.caption_inside import NUM_WATCHED, CaptionGlimpse, choose_images
 from seqloom.tasks.caption_metrics import CaptionScores, row_scores, score_captions
-from seqloom.tasks.captioner import build_captioner, doubly_stochastic_penalty
+from seqloom.tasks.captioner import (
+    build_captioner,
+    doubly_stochastic_penalty,
+    word_detection_loss,
+)
 from seqloom.tasks.examples import Examples
 from seqloom.tasks.image_reading import decode_images, vary_images
 from seqloom.tasks.records import CaptionedImage
@@ -69,8 +73,9 @@ class CaptioningTask:
         target_ids  [2, 5, 31, 12, 40, 9, ...]     the begin, then pieces of the caption
         labels      [5, 31, 12, 40, 9, ..., 3]     what comes after each of them
 
-    Training sees each image once with every caption; validation and test are scored
-    against all captions of an image, and their loss is that of the first.
+    Training reads every caption once an epoch, some of an image at each look at it;
+    validation and test are scored against all captions of an image, and their loss is
+    that of the first.
 
     Args:
         name: `captioning`.
@@ -81,8 +86,10 @@ class CaptioningTask:
         vary: Vary images in training; see `vary_images`. Not with a frozen encoder,
             whose grids are computed once.
         max_length: Pieces of a caption that are learned.
+        captions_at_once: How many captions of an image are learned at one look at it.
         label_smoothing: Probability that the targets spread over all pieces.
         doubly_stochastic: Weight of `doubly_stochastic_penalty`.
+        word_detection: Weight of `word_detection_loss`.
         search: How test images are captioned.
         eye: A pretrained encoder; None trains convolutions from scratch.
         model: Arguments of `build_captioner`.
@@ -99,8 +106,10 @@ class CaptioningTask:
         image_size: int = 64,
         vary: bool = True,
         max_length: int = 64,
+        captions_at_once: int = 1,
         label_smoothing: float = 0.0,
         doubly_stochastic: float = 0.0,
+        word_detection: float = 0.0,
         search: CaptionSearch | None = None,
         eye: Eye | None = None,
         model: dict | None = None,
@@ -110,8 +119,10 @@ class CaptioningTask:
         self.image_size = image_size
         self.vary = vary
         self.max_length = max_length
+        self.captions_at_once = captions_at_once
         self.label_smoothing = label_smoothing
         self.doubly_stochastic = doubly_stochastic
+        self.word_detection = word_detection
         self.search = search or CaptionSearch()
         self.eye = eye
         self.model_arguments = dict(model or {})
@@ -158,39 +169,46 @@ class CaptioningTask:
         self, records: Sequence[CaptionedImage], training: bool = False
     ) -> Examples:
         """Encode the captions, and read the images or their grids."""
-        chosen = [
-            (place, self._written(caption))
-            for place, record in enumerate(records)
-            for caption in (record.captions if training else record.captions[:1])
-        ]
-        ids = self.target.encode(tf.constant([caption for _, caption in chosen]))
+        chosen = [r.captions if training else r.captions[:1] for r in records]
+        written = [self._written(caption) for some in chosen for caption in some]
+        ids = self.target.encode(tf.constant(written))
         truncated = int(tf.math.count_nonzero(ids.row_lengths() > self.max_length))
         end = tf.fill([ids.nrows(), 1], END)
         labels = tf.concat([ids[:, : self.max_length], end], axis=1)
+        at_once = self.captions_at_once if training else 1
+        places, order, sizes = _looks(
+            list(map(len, chosen)), labels.row_lengths().numpy(), at_once
+        )
+        labels = tf.RaggedTensor.from_row_lengths(
+            tf.gather(labels, order), sizes
+        )  # (N, (K), (T))
         if self.eye is not None and self.eye.grids is not None:
             images = self.eye.grids(records)
         else:
             images = tf.constant([record.image.read() for record in records])
-        places = tf.constant([place for place, _ in chosen], tf.int64)
         return Examples(
-            columns={"image": places, "labels": labels},
-            lengths=labels.row_lengths().numpy(),
+            columns={"image": tf.constant(places, tf.int64), "labels": labels},
+            lengths=tf.reduce_sum(labels.row_lengths(axis=2), axis=1).numpy(),
             tables={"images": images},
             num_truncated=truncated,
         )
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
-        """Cut the batch of the given rows: images, ids `(B, T)`, and labels `(B, T)`.
+        """Cut the batch of the given rows: images, ids `(N, T)`, and labels `(N, T)`.
+
+        With K captions of each image, N is B K; what an image has fewer of is padding.
 
         Args:
             rows: `(B,)` int64 example indices.
         """
         places = tf.gather(examples.columns["image"], rows)
-        labels = tf.gather(examples.columns["labels"], rows)
-        begin = tf.fill([labels.nrows(), 1], BEGIN)
-        target_ids = tf.concat([begin, labels[:, :-1]], axis=1).to_tensor()  # (B, T)
+        labels = tf.gather(examples.columns["labels"], rows).to_tensor()  # (B, K, T)
+        labels = tf.reshape(labels, [-1, tf.shape(labels)[2]])  # (N, T)
+        begin = tf.fill([tf.shape(labels)[0], 1], BEGIN)
+        before = tf.concat([begin, labels[:, :-1]], axis=1)  # (N, T)
+        target_ids = tf.where(labels == 0, 0, before)
         image = self._images(examples.tables["images"], places, training, seed)
-        return {"image": image, "target_ids": target_ids}, labels.to_tensor()
+        return {"image": image, "target_ids": target_ids}, labels
 
     def _images(self, images, places, training, seed):
         """Pixels `(B, H, W, 3)`, or grids `(B, G, K, D)`, float32."""
@@ -225,6 +243,7 @@ class CaptioningTask:
             image_encoder=encoder,
             # With the end, or as long as may be written.
             max_length=max(self.max_length + 1, self.search.max_length),
+            word_detection=self.word_detection > 0,
             **self.model_arguments,
         )
 
@@ -236,6 +255,9 @@ class CaptioningTask:
         if self.doubly_stochastic:
             uneven = doubly_stochastic_penalty(outputs["attention"], batch[1])
             total += self.doubly_stochastic * uneven
+        if self.word_detection:
+            missed = word_detection_loss(outputs["words"], batch[1])
+            total += self.word_detection * missed
         return total, weight
 
     def serving_module(self, model):
@@ -302,3 +324,31 @@ class CaptioningTask:
         """Captions of some test images, and where each word of a few looked."""
         glimpse = CaptionGlimpse(model, self, choose_images(records))
         return {"contact_sheet": glimpse.sheet(), **glimpse.attention()}
+
+
+def _looks(counts, lengths, at_once):
+    """Which captions are learned at one look at their image.
+
+    Captions of like lengths are, as they are padded to the longest.
+
+    Args:
+        counts: Number of captions of each image.
+        lengths: Pieces of each caption, image by image.
+        at_once: Most captions at one look.
+
+    Returns:
+        The image and the number of captions of each look, and between the two the
+        captions in the order of the looks.
+    """
+    places, order, sizes = [], [], []
+    first = 0
+    for place, count in enumerate(counts):
+        captions = np.arange(first, first + count)
+        if at_once > 1:
+            captions = captions[np.argsort(lengths[captions], kind="stable")]
+        for group in np.array_split(captions, -(-count // at_once)):
+            places.append(place)
+            order.extend(group)
+            sizes.append(len(group))
+        first += count
+    return places, order, sizes

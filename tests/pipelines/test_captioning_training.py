@@ -26,7 +26,9 @@ def captioning(kind, dropout=0.0, vary=False):
         vocabulary_size=330,
         image_size=16,
         vary=vary,
+        captions_at_once=2,
         doubly_stochastic=0.3 if kind == "recurrent" else 0.0,
+        word_detection=0.5,
         model={"filters": (4, 4), "dropout": dropout, **KINDS[kind]},
     )
     task.fit_vocabulary(CIRCLES)

@@ -11,6 +11,7 @@ from seqloom.pipelines.optimization import (
     WarmupSchedule,
     build_optimizer,
     current_rate,
+    spare_from_decay,
 )
 
 
@@ -48,6 +49,24 @@ def test_a_constant_rate_can_be_set_by_keras_callbacks():
     optimizer = build_optimizer("sgd", 0.01, "constant", 0, 100)
     optimizer.learning_rate = 0.005
     assert current_rate(optimizer) == pytest.approx(0.005)
+
+
+def test_decay_pulls_at_neither_biases_nor_norms_nor_positions():
+    weights = [
+        keras.Variable(keras.ops.ones(shape), name=name)
+        for name, shape in (
+            ("kernel", (2, 3)),
+            ("bias", (3,)),
+            ("gamma", (3,)),
+            ("rows", (4, 1, 3)),
+        )
+    ]
+    optimizer = build_optimizer("adamw", 0.1, "constant", 0, 9, weight_decay=0.5)
+    spare_from_decay(optimizer, weights)
+    optimizer.build(weights)
+    optimizer.apply([keras.ops.zeros_like(weight) for weight in weights])
+    kept = [float(keras.ops.max(weight)) for weight in weights]
+    assert kept == pytest.approx([0.95, 1.0, 1.0, 1.0])
 
 
 def test_options_reach_the_optimizer():

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from seqloom.layers import DecodingOptions, generate
-from seqloom.tasks.captioner import build_captioner, doubly_stochastic_penalty
+from seqloom.tasks.captioner import (
+    build_captioner,
+    doubly_stochastic_penalty,
+    word_detection_loss,
+)
 
 random = np.random.default_rng(0)
 IMAGES = random.integers(0, 256, (2, 16, 12, 3)).astype("float32")
@@ -55,6 +59,17 @@ def test_steps_equal_teacher_forcing_and_the_image_matters(name, images):
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_captions_read_at_one_look_are_read_as_each_alone(name):
+    model = captioner(name)
+    targets = np.array([[2, 4, 5], [2, 6, 0], [2, 5, 5], [0, 0, 0]], "int32")
+    together = model({"image": IMAGES, "target_ids": targets})
+    images = IMAGES[[0, 0, 1, 1]]
+    alone = model({"image": images, "target_ids": targets})
+    for output in ("logits", "attention"):
+        np.testing.assert_allclose(together[output], alone[output], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_every_weight_learns(name):
     import tensorflow as tf
 
@@ -98,6 +113,37 @@ def test_penalty_of_uneven_looks_by_hand():
     assert float(doubly_stochastic_penalty(attention, labels)) == pytest.approx(0.5)
     even = np.array([[[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]], "float32")
     assert float(doubly_stochastic_penalty(even, labels)) == pytest.approx(0.0)
+
+
+def test_loss_of_undetected_words_by_hand():
+    words = np.array([[9.0, 2.0, -1.0, 0.5, 3.0], [9.0, 1.0, 1.0, 1.0, 1.0]], "float32")
+    # Piece 3 is in both captions of the first image, 1 in one of them, and padding in
+    # all: only 3, and 2 and 4 in neither, can be known. The second has one caption.
+    labels = np.array([[3, 1, 3, 0], [3, 0, 0, 0], [1, 4, 0, 0], [0, 0, 0, 0]])
+
+    def cost(logit, there):
+        return np.log1p(np.exp(-logit if there else logit))
+
+    first = cost(0.5, True) + cost(-1.0, False) + cost(3.0, False)
+    second = 2 * cost(1.0, True) + 2 * cost(1.0, False)
+    found = float(word_detection_loss(words, labels))
+    assert found == pytest.approx(2 * first + second, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["show, attend and tell", "Transformer"])
+def test_words_are_detected_where_they_are_seen_best(name, tmp_path):
+    model = captioner(name, GRIDS, word_detection=True)
+    words = model({"image": GRIDS, "target_ids": TARGETS})["words"]
+    kernel, bias = model.get_layer("words").get_weights()
+    wanted = (GRIDS.reshape(2, 6, 5) @ kernel + bias).max(axis=1)
+    np.testing.assert_allclose(words, wanted, atol=1e-5)
+    # The captions tell nothing of it.
+    others = model({"image": GRIDS, "target_ids": TARGETS[::-1].copy()})["words"]
+    np.testing.assert_allclose(others, words, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    again = loaded({"image": GRIDS, "target_ids": TARGETS})["words"]
+    np.testing.assert_allclose(again, words, atol=1e-6)
 
 
 def test_a_wrong_kind_is_told():

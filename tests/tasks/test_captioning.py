@@ -48,10 +48,32 @@ def test_training_has_every_caption_and_evaluation_the_first(task):
     captions = [(r, c) for r in SCENES for c in r.captions]
     examples = task.examples(SCENES, training=True)
     assert len(examples) == len(captions)
-    texts = task.target.decode(examples.columns["labels"][:, :-1])
+    texts = task.target.decode(examples.columns["labels"].values[:, :-1])
     assert [text.decode() for text in texts.numpy()] == [c for _, c in captions]
     places = [SCENES[place].name for place in examples.columns["image"].numpy()]
     assert places == [record.name for record, _ in captions]
+    assert len(task.examples(SCENES)) == len(SCENES)
+
+
+def test_training_learns_several_captions_at_one_look():
+    task = new_task(captions_at_once=3, vary=False)
+    examples = task.examples(SCENES, training=True)
+    assert len(examples) == 2 * len(SCENES)  # three and two of five
+    features, labels = task.batch(
+        examples, tf.constant([2, 3], tf.int64), True, tf.constant([0, 0])
+    )
+    assert features["image"].shape[0] == 2
+    assert labels.shape[0] == features["target_ids"].shape[0] == 6
+    real = (labels != 0).numpy().sum(axis=1)
+    assert real[5] == 0 and not features["target_ids"][5].numpy().any()  # the sixth
+    assert list(real[:5]) == sorted(real[:5])
+    assert examples.lengths[2:4].tolist() == [real[:3].sum(), real[3:].sum()]
+    texts = [
+        task.target.decode(tf.RaggedTensor.from_tensor([row[: n - 1]])).numpy()[0]
+        for row, n in zip(labels[:5], real)
+    ]
+    assert sorted(t.decode() for t in texts) == sorted(SCENES[1].captions)
+    # Evaluation looks at an image for the first caption alone.
     assert len(task.examples(SCENES)) == len(SCENES)
 
 
@@ -119,7 +141,7 @@ def test_captions_are_lower_cased_unless_told():
     records = [record._replace(captions=("A Red Ring",)) for record in SCENES[:1]]
     for lowercase, expected in ((True, "a red ring"), (False, "A Red Ring")):
         task = new_task(lowercase=lowercase)
-        labels = task.examples(records).columns["labels"][:, :-1]
+        labels = task.examples(records).columns["labels"].values[:, :-1]
         assert task.target.decode(labels)[0].numpy().decode() == expected
 
 
