@@ -340,7 +340,9 @@ def _looks(counts, lengths, at_once):
         The image and the number of captions of each look, and between the two the
         captions in the order of the looks.
     """
-    places, order, sizes = [], [], []
+    places: list[int] = []
+    order: list[int] = []
+    sizes: list[int] = []
     first = 0
     for place, count in enumerate(counts):
         captions = np.arange(first, first + count)
