@@ -301,19 +301,20 @@ def doubly_stochastic_penalty(attention, labels):
     return ops.sum(ops.square(1.0 - looked))
 
 
-def word_detection_loss(words, labels):
-    """How badly images tell which pieces their captions have, summed over the captions.
+def word_detection_loss(words, common, rare):
+    """How badly images tell which pieces all their captions have, summed over images.
 
-        sum_v BCE([v in captions], max over places of words[place, v])
+        sum_v BCE([v in common], max over places of words[place, v])
 
-    Pieces that only some captions of an image have do not count: nothing in the image
-    tells them. A thing is detected much sooner than it is said at its turn, and then a
-    decoder has something to look at.
+    for all v but those in rare, which nothing in the image tells. What is there is
+    detected much sooner than it is said at its turn, and then a decoder has something
+    to look at.
 
     Args:
         words: `(B, V)` logits, the maximum over the places.
-        labels: `(N, T)` integers, padded with 0, N / B captions of each image. Rows of
-            padding alone are no captions.
+        common: `(B, M)` integers, the pieces that all captions of an image have, padded
+            with 0.
+        rare: `(B, R)` integers, those that only some have, padded with 0.
 
     Returns:
         Scalar float32.
@@ -323,13 +324,10 @@ def word_detection_loss(words, labels):
     https://arxiv.org/abs/1511.02251 (learning to see from the words of captions).
     """
     words = ops.cast(words, "float32")
-    images, size = ops.shape(words)
-    has = ops.max(ops.one_hot(labels, size, dtype="float32"), axis=1)  # (N, V)
-    has = ops.reshape(has, (images, -1, size))  # (B, K, V)
-    real = ops.any(ops.not_equal(labels, 0), axis=1)  # (N,)
-    real = ops.cast(ops.reshape(real, (images, -1, 1)), "float32")  # (B, K, 1)
-    number = ops.sum(real, axis=1)  # (B, 1)
-    share = ops.sum(has * real, axis=1) / ops.maximum(number, 1.0)  # (B, V)
-    agreed = ops.cast(ops.equal(share, ops.round(share)), "float32")
-    losses = ops.binary_crossentropy(ops.round(share), words, from_logits=True)
-    return ops.sum((losses * agreed * number)[:, 1:])  # 0 is no piece
+    size = ops.shape(words)[1]
+    has, may_have = (
+        ops.sum(ops.one_hot(pieces, size, dtype="float32"), axis=1)  # (B, V)
+        for pieces in (common, rare)
+    )
+    losses = ops.binary_crossentropy(has, words, from_logits=True)
+    return ops.sum((losses * (1.0 - may_have))[:, 1:])  # 0 is no piece

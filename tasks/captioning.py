@@ -176,6 +176,9 @@ class CaptioningTask:
         end = tf.fill([ids.nrows(), 1], END)
         labels = tf.concat([ids[:, : self.max_length], end], axis=1)
         at_once = self.captions_at_once if training else 1
+        tables = {}
+        if self.word_detection:
+            tables["common"], tables["rare"] = self._words(records)
         places, order, sizes = _looks(
             list(map(len, chosen)), labels.row_lengths().numpy(), at_once
         )
@@ -189,14 +192,29 @@ class CaptioningTask:
         return Examples(
             columns={"image": tf.constant(places, tf.int64), "labels": labels},
             lengths=tf.reduce_sum(labels.row_lengths(axis=2), axis=1).numpy(),
-            tables={"images": images},
+            tables={"images": images, **tables},
             num_truncated=truncated,
         )
+
+    def _words(self, records) -> list:
+        """Ragged pieces that all captions of an image have, and that only some have."""
+        captions = [[self._written(c) for c in record.captions] for record in records]
+        ids = self.target.encode(tf.constant([c for some in captions for c in some]))
+        found = iter(map(set, ids.to_list()))
+        common, rare = [], []
+        for some in captions:
+            pieces = [next(found) for _ in some]
+            common.append(sorted(set.intersection(*pieces)))
+            rare.append(sorted(set.union(*pieces) - set(common[-1])))
+        return [
+            tf.ragged.constant(rows, tf.int32, ragged_rank=1) for rows in (common, rare)
+        ]
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
         """Cut the batch of the given rows: images, ids `(N, T)`, and labels `(N, T)`.
 
         With K captions of each image, N is B K; what an image has fewer of is padding.
+        For word detection, the pieces of `word_detection_loss` come third.
 
         Args:
             rows: `(B,)` int64 example indices.
@@ -208,7 +226,14 @@ class CaptioningTask:
         before = tf.concat([begin, labels[:, :-1]], axis=1)  # (N, T)
         target_ids = tf.where(labels == 0, 0, before)
         image = self._images(examples.tables["images"], places, training, seed)
-        return {"image": image, "target_ids": target_ids}, labels
+        features = {"image": image, "target_ids": target_ids}
+        if not self.word_detection:
+            return features, labels
+        words = [
+            tf.gather(examples.tables[name], places).to_tensor()
+            for name in ("common", "rare")
+        ]
+        return features, labels, tuple(words)
 
     def _images(self, images, places, training, seed):
         """Pixels `(B, H, W, 3)`, or grids `(B, G, K, D)`, float32."""
@@ -256,7 +281,7 @@ class CaptioningTask:
             uneven = doubly_stochastic_penalty(outputs["attention"], batch[1])
             total += self.doubly_stochastic * uneven
         if self.word_detection:
-            missed = word_detection_loss(outputs["words"], batch[1])
+            missed = word_detection_loss(outputs["words"], *batch[2])
             total += self.word_detection * missed
         return total, weight
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from seqloom.layers import PretrainedImageEncoder
-from seqloom.tasks.captioner import doubly_stochastic_penalty
+from seqloom.tasks.captioner import doubly_stochastic_penalty, word_detection_loss
 from seqloom.tasks.captioning import CaptioningTask, CaptionSearch, Eye
 from seqloom.tasks.image_reading import decode_images
 from seqloom.tasks.synthetic_scenes import synthetic_scenes
@@ -75,6 +75,24 @@ def test_training_learns_several_captions_at_one_look():
     assert sorted(t.decode() for t in texts) == sorted(SCENES[1].captions)
     # Evaluation looks at an image for the first caption alone.
     assert len(task.examples(SCENES)) == len(SCENES)
+
+
+def test_detection_learns_the_pieces_that_all_captions_of_an_image_have():
+    task = with_grids(word_detection=0.5)
+    record = SCENES[0]._replace(captions=("a red ring", "there is a red ring"))
+    examples = task.examples([record, SCENES[1]], training=True)
+    assert len(examples) == 7
+    rows = tf.constant([1, 0], tf.int64)
+    batch = task.batch(examples, rows, True, tf.constant([0, 0]))
+    ids = [set(task.target.encode([c]).to_list()[0]) for c in record.captions]
+    for pieces, wanted in zip(batch[2], (ids[0] & ids[1], ids[0] ^ ids[1])):
+        assert set(pieces[0].numpy()) - {0} == wanted
+    model = task.build_model()
+    outputs = model(batch[0])
+    total, _ = task.loss(model, batch, outputs)
+    plain, _ = translation_loss(batch[1], outputs["logits"], 0.0)
+    missed = word_detection_loss(outputs["words"], *batch[2])
+    assert float(total) == pytest.approx(float(plain) + 0.5 * float(missed), rel=1e-5)
 
 
 def test_a_batch_has_pixels_and_shifted_pieces(task):
