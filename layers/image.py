@@ -1,9 +1,13 @@
 """Image encoders: from pixels to a grid of features."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from seqloom.layers.arguments import check_dropout, check_positive
+
+# Standard deviation of the first vectors of rows and of columns.
+POSITION_SIZE = 0.5
 
 
 @keras.saving.register_keras_serializable(package="seqloom")
@@ -204,17 +208,38 @@ class GridPosition(keras.layers.Layer):
                 "GridPosition needs a grid whose rows and columns are known, got the "
                 f"shape {tuple(grid_shape)}. Give the images one size."
             )
-        shapes = {"rows": (rows, 1, features), "columns": (1, columns, features)}
-        for name, shape in shapes.items():
-            # As large as features are: what is small at first is long overlooked. An
-            # initializer each, as one draws the same numbers twice: then what is in
-            # row 1, column 2 would be where what is in row 2, column 1 is.
-            initializer = keras.initializers.RandomNormal(stddev=0.5)
-            weight = self.add_weight(name=name, shape=shape, initializer=initializer)
-            setattr(self, name, weight)
+        self.rows = self.add_weight(
+            name="rows", shape=(rows, 1, features), initializer=_waves(0)
+        )
+        self.columns = self.add_weight(
+            name="columns", shape=(1, columns, features), initializer=_waves(1)
+        )
 
     def call(self, grid):
         return grid + self.rows + self.columns
 
     def compute_output_shape(self, grid_shape):
         return tuple(grid_shape)
+
+
+def _waves(axis):
+    """An initializer of weights that change smoothly along an axis.
+
+        weight[i] = sum_k z_k cos(pi k (i + 1/2) / n) / k,   k = 1, 2, 3
+
+    for n places and normal z_k `(D,)`. As large as features are: what is small at first
+    is long overlooked. And as smooth as places are: of independent vectors it would
+    have to be learned for each two of them which is left of which.
+    """
+    normal = keras.initializers.RandomNormal(stddev=1.0)
+
+    def initialize(shape, dtype=None):
+        number = np.arange(1, 4)  # k
+        middles = (np.arange(shape[axis]) + 0.5) / shape[axis]
+        waves = np.cos(np.pi * number * middles[:, None]) / number  # (n, 3)
+        waves *= POSITION_SIZE / np.sqrt(np.sum(0.5 / number**2))
+        directions = normal((len(number), shape[-1]), dtype)  # (3, D)
+        waves = ops.matmul(ops.cast(waves, dtype), directions)  # (n, D)
+        return ops.reshape(waves, shape)
+
+    return initialize

@@ -111,6 +111,17 @@ def test_each_place_gets_the_vectors_of_its_row_and_its_column():
     check_gradients(layer, [grid], squares)
 
 
+def test_places_start_with_vectors_like_those_of_their_neighbours():
+    keras.utils.set_random_seed(3)
+    layer = GridPosition()
+    layer.build((None, 8, 8, 500))
+    for vectors in (layer.rows.numpy()[:, 0], layer.columns.numpy()[0]):
+        assert vectors.std() == pytest.approx(0.5, abs=0.03)
+        from_first = np.linalg.norm(vectors - vectors[0], axis=1)
+        assert (np.diff(from_first) > 0).all()
+    assert np.abs(layer.rows[:, 0] - layer.columns[0]).max() > 0.1
+
+
 def test_a_grid_of_unknown_size_is_told():
     with pytest.raises(ValueError, match=r"rows and columns are known, got the shape"):
         GridPosition()(keras.Input((None, 4, 5)))
