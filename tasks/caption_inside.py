@@ -43,7 +43,7 @@ class CaptionGlimpse:
         self.records = list(records)
         self.shown = [small_image(record.image.read()) for record in self.records]
         rows = tf.range(len(self.records), dtype=tf.int64)
-        features, _ = task.batch(task.examples(self.records), rows, False, [0, 0])
+        features = task.batch(task.examples(self.records), rows, False, [0, 0])[0]
         self.images = features["image"]  # (B, H, W, 3), or grids (B, G, K, D)
         self._generate = tf.function(self._caption)
 

@@ -33,7 +33,8 @@ class Task(Protocol):
         """Encode records once, before training."""
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
-        """In the graph: the padded (features, targets) of the given example rows."""
+        """In the graph: the padded (features, targets) of the given example rows, and
+        what else the loss needs."""
 
     def loss(self, model: keras.Model, batch: tuple, outputs) -> tuple:
         """In the graph: loss summed over the batch, and how many parts it sums."""
