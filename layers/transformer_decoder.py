@@ -37,7 +37,8 @@ class TransformerDecoder(keras.layers.Layer):
     Call arguments:
         targets: `(B, T)` int32 tokens written so far, the begin token first, padded
             with 0 on the right.
-        memory: `(B, S, M)`, what the encoder read.
+        memory: `(B, S, M)`, what the encoder read; or `(R, S, M)`, each row of it read
+            by B / R targets, one after the other.
         memory_mask: `(B, S)` bool, True at real steps. Defaults to the mask of memory.
         initial_state: None: a Transformer begins with the memory alone.
 

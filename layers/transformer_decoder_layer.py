@@ -30,7 +30,8 @@ class TransformerDecoderLayer(keras.layers.Layer):
 
     Call arguments:
         sequence: `(B, T, D)`, padded on the right.
-        memory: `(B, S, M)`, what an encoder read.
+        memory: `(B, S, M)`, what an encoder read; or `(R, S, M)`, each row of it read
+            by B / R sequences, one after the other.
         sequence_mask: `(B, T)` bool, True at real steps. Defaults to the mask that
             `sequence` carries; without either, all steps are real.
         memory_mask: `(B, S)` bool, the same for `memory`.
@@ -117,11 +118,28 @@ class TransformerDecoderLayer(keras.layers.Layer):
             )
 
         def look_over(inputs):
-            return self.cross_attention.attend(inputs, keys, values, visible, training)
+            return self._look_over(inputs, keys, values, visible, training)
 
         x = apply_mask(sequence, sequence_mask)
         x, *weights = self._transform(x, look_back, look_over, training)
         return apply_mask(x, sequence_mask), *weights
+
+    def _look_over(self, inputs, keys, values, visible, training):
+        """All sequences that read one memory ask it at once: `(B, T, D)`."""
+        rows, heads, steps, _ = ops.shape(keys)
+        batch, targets, features = ops.shape(inputs)
+        # -1 would not tell the number of sequences where there is no row.
+        each = batch // ops.maximum(rows, 1)
+        queries = ops.reshape(inputs, (rows, each * targets, features))  # (R, KT, D)
+        found, weights = self.cross_attention.attend(
+            queries, keys, values, visible, training
+        )
+        weights = ops.reshape(weights, (rows, heads, each, targets, steps))
+        weights = ops.transpose(weights, (0, 2, 1, 3, 4))  # (R, K, H, T, S)
+        return (
+            ops.reshape(found, (batch, targets, features)),
+            ops.reshape(weights, (batch, heads, targets, steps)),  # (B, H, T, S)
+        )
 
     def _transform(self, x, look_back, look_over, training=False):
         """The output for `x`, and what the two functions that attend give besides it.

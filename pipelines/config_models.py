@@ -279,6 +279,10 @@ class CaptioningModelConfig(Section):
         min_length=1,
         description="from scratch: channels of the convolutions, each halves the sides",
     )
+    dilations: list[Count] = Field(
+        default_factory=lambda: [1, 3],
+        description="from scratch: how far the taps of those that follow lie apart",
+    )
     kind: Literal["recurrent", "transformer"] = Field(
         "recurrent", description="what the decoder is made of"
     )

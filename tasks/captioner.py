@@ -78,6 +78,7 @@ def build_captioner(
     pixels: bool = True,
     image_encoder: keras.layers.Layer | None = None,
     filters: Sequence[int] = (32, 64, 128),
+    dilations: Sequence[int] = (1, 3),
     kind: str = "recurrent",
     units: int = 256,
     embedding_units: int | None = None,
@@ -104,7 +105,8 @@ def build_captioner(
         vocabulary_size: Number of piece ids, padding included.
         image_shape: `(H, W, 3)` of the images, or `(G, K, D)` of a backbone's grids.
         pixels: Whether images are pixels, which an encoder here has to read.
-        image_encoder: That encoder; by default convolutions with `filters`.
+        image_encoder: That encoder; by default convolutions with `filters` and
+            `dilations`.
         kind: `recurrent` or `transformer`, of the decoder.
         encoder_layers: transformer: layers of self-attention over the grid.
         attention: Of a recurrent decoder, see `RecurrentDecoder`. With none mean and
@@ -121,7 +123,9 @@ def build_captioner(
     image = keras.Input(tuple(image_shape), name="image")
     grid = image
     if pixels:
-        encoder = image_encoder or ConvolutionalEncoder(filters, dropout, name="eye")
+        encoder = image_encoder or ConvolutionalEncoder(
+            filters, dropout, dilations, name="eye"
+        )
         grid = encoder(image)
     looks = kind == "transformer" or attention != "none"
     places = _places(grid, looks)  # (B, S, D)
@@ -174,9 +178,11 @@ def build_captioner(
             name="decoder",
             **stack,
         )
-    each = EachCaption(name="each")
-    starts = keras.tree.map_structure(lambda start: each(start, target_ids), starts)
-    logits, weights = decoder(target_ids, each(memory, target_ids), **starts)
+    if kind == "recurrent":  # a Transformer lets all captions of an image look at once
+        each = EachCaption(name="each")
+        memory = each(memory, target_ids)
+        starts = keras.tree.map_structure(lambda start: each(start, target_ids), starts)
+    logits, weights = decoder(target_ids, memory, **starts)
     outputs = {"logits": logits, "attention": weights}
     if word_detection:
         outputs["words"] = _detect(grid, vocabulary_size)

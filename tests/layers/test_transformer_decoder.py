@@ -50,6 +50,17 @@ def repeated(state, times):
     return state._replace(own=own)
 
 
+@pytest.mark.parametrize("mask", [MASK, None])
+def test_sequences_that_read_one_memory_are_as_those_that_read_copies(mask):
+    layer = decoder()
+    targets = np.concatenate([TARGETS, TARGETS[::-1]])
+    copied = np.repeat(MEMORY, 2, axis=0)
+    masks = None if mask is None else np.repeat(mask, 2, axis=0)
+    outputs = layer(targets, MEMORY, memory_mask=mask)
+    for got, want in zip(outputs, layer(targets, copied, memory_mask=masks)):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
 # === Step by step ===
 
 
