@@ -24,6 +24,7 @@ def plan_training(
     num_replicas: int,
     seed: int,
     epoch: int,
+    by_length: bool = True,
 ) -> list[np.ndarray]:
     """Row indices of each batch of an epoch, in the order they are trained.
 
@@ -36,6 +37,7 @@ def plan_training(
         batch_tokens: Most tokens in a batch, padding included, on either side. A
             longer example makes a batch of its own.
         max_rows: Most examples in a batch.
+        by_length: Whether examples of like lengths make a batch, or any.
     """
     if len(lengths) < batches_per_step:
         raise UserError(
@@ -44,8 +46,12 @@ def plan_training(
             "or more data."
         )
     random = np.random.default_rng([seed, epoch])
-    jittered = lengths * (1 + LENGTH_JITTER * random.uniform(-1, 1, lengths.shape))
-    batches = _fill(_order(jittered), lengths, batch_tokens, max_rows)
+    if by_length:
+        jitter = LENGTH_JITTER * random.uniform(-1, 1, lengths.shape)
+        order = _order(lengths * (1 + jitter))
+    else:
+        order = random.permutation(len(lengths))
+    batches = _fill(order, lengths, batch_tokens, max_rows)
     batches = _split_to_multiple(batches, batches_per_step)
     groups = [
         batches[start : start + num_replicas]

@@ -77,6 +77,9 @@ class TrainingConfig(Section):
     max_rows: Count | None = Field(
         None, description="sentences or texts of one replica's batch at the most"
     )
+    by_length: bool = Field(
+        True, description="a batch holds examples of about the same length"
+    )
     accumulation: Count = Field(
         1, description="batches whose gradients are added up before one update"
     )

@@ -62,6 +62,7 @@ class Feed:
             num_replicas=self.strategy.num_replicas_in_sync,
             seed=self.seed,
             epoch=epoch,
+            by_length=self.settings.by_length,
         )
 
     def tokens(self, batches: list[np.ndarray], epoch: int) -> int:

@@ -73,6 +73,19 @@ def test_buckets_pad_little():
     assert batching.padding_share(shuffled, LENGTHS) > 0.3
 
 
+def test_any_lengths_can_meet_in_a_batch():
+    mixed = plan(by_length=False)
+    rows = np.concatenate(mixed)
+    assert sorted(rows) == list(range(len(LENGTHS)))
+    for batch in mixed:
+        assert len(batch) * LENGTHS[batch].max() <= 256
+    spread = [LENGTHS[batch].std() for batch in mixed if len(batch) > 2]
+    sorted_spread = [LENGTHS[batch].std() for batch in plan() if len(batch) > 2]
+    assert np.mean(spread) > 5 * np.mean(sorted_spread)
+    again = plan(by_length=False)
+    assert all((a == b).all() for a, b in zip(mixed, again, strict=True))
+
+
 def test_replicas_work_on_like_lengths_at_the_same_time():
     batches = plan()
     for first, second in zip(batches[::2], batches[1::2], strict=True):
