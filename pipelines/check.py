@@ -68,13 +68,13 @@ CIRCLES = (
     "model.units=64",
     "model.embedding_units=64",
     "model.dropout=0.0",
-    "training.epochs=12",
+    "training.epochs=20",
     "training.learning_rate=0.003",
     "training.warmup_steps=20",
     "training.monitor=correct",
 )
 WRITERS = {
-    "LSTM with attention": ("training.epochs=16",),
+    "LSTM with attention": ("training.epochs=24",),
     "Transformer": ("model.kind=transformer", "model.feed_forward_units=128"),
 }
 TOKENS = {"captioning": 80}  # of all replicas together: 16 captions
