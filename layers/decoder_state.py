@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+import keras
+from keras import ops
+
 
 class DecoderState(NamedTuple):
     """State of a decoder that writes N = B K sequences, K for each of B sources.
@@ -19,3 +22,22 @@ class DecoderState(NamedTuple):
 
     shared: Any
     own: Any
+
+    def for_each(self, number) -> "DecoderState":
+        """The state of N sequences where there is one of each of B sources by now.
+
+        Args:
+            number: N, a multiple of B.
+        """
+
+        def repeat(rows):
+            sources, *sizes = ops.shape(rows)
+            # -1 would not tell how many where there is no source, and repeats are not
+            # known to XLA, which knows sizes.
+            each = number // ops.maximum(sources, 1)
+            rows = ops.broadcast_to(
+                rows[:, None], (sources, each, *sizes)
+            )  # (B, K, ...)
+            return ops.reshape(rows, (number, *sizes))  # (N, ...)
+
+        return self._replace(own=keras.tree.map_structure(repeat, self.own))

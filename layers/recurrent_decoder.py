@@ -60,7 +60,8 @@ class RecurrentDecoder(keras.layers.Layer):
     Call arguments:
         targets: `(B, T)` int32 tokens written so far, the begin token first, padded
             with 0 on the right.
-        memory: `(B, S, D)`, what the encoder read.
+        memory: `(B, S, D)`, what the encoder read; or `(R, S, D)`, each row of it read
+            by B / R targets, one after the other. The others below have R rows then.
         memory_mask: `(B, S)` bool, True at real steps. Defaults to the mask of memory.
         initial_state: List of `(B, U)`, for each layer h, and for LSTM then c, such as
             `RecurrentBridge` gives. By default zeros.
@@ -198,6 +199,7 @@ class RecurrentDecoder(keras.layers.Layer):
     ):
         inputs = self.input_dropout(self.embedding(targets), training=training)
         state = self.begin(memory, memory_mask, initial_state, first_input)
+        state = state.for_each(ops.shape(targets)[0])
         if self.sampling is not None and training:
             features, attention = self._read_own(targets, state)
         elif self.looking is None:

@@ -178,40 +178,12 @@ def build_captioner(
             name="decoder",
             **stack,
         )
-    if kind == "recurrent":  # a Transformer lets all captions of an image look at once
-        each = EachCaption(name="each")
-        memory = each(memory, target_ids)
-        starts = keras.tree.map_structure(lambda start: each(start, target_ids), starts)
     logits, weights = decoder(target_ids, memory, **starts)
     outputs = {"logits": logits, "attention": weights}
     if word_detection:
         outputs["words"] = _detect(grid, vocabulary_size)
     inputs = {"image": image, "target_ids": target_ids}
     return Captioner(inputs, outputs, name="captioner")
-
-
-@keras.saving.register_keras_serializable(package="seqloom")
-class EachCaption(keras.layers.Layer):
-    """Give each caption what was seen in its image, which was looked at once.
-
-    Call arguments:
-        seen: `(B, ...)`.
-        target_ids: `(N, T)`, N being a multiple of B.
-
-    Returns:
-        `(N, ...)`, row n being row n // (N / B) of `seen`.
-    """
-
-    def call(self, seen, target_ids):
-        rows, *sizes = ops.shape(seen)
-        captions = ops.shape(target_ids)[0]
-        each = captions // ops.maximum(rows, 1)
-        # Repeated with sizes that XLA can know.
-        seen = ops.broadcast_to(seen[:, None], (rows, each, *sizes))  # (B, K, ...)
-        return ops.reshape(seen, (captions, *sizes))  # (N, ...)
-
-    def compute_output_shape(self, seen_shape, target_ids_shape):
-        return (target_ids_shape[0], *seen_shape[1:])
 
 
 def _places(grid, looks):

@@ -177,11 +177,10 @@ class CaptioningTask:
         labels = tf.concat([ids[:, : self.max_length], end], axis=1)
         at_once = self.captions_at_once if training else 1
         tables = {}
+        counts = list(map(len, chosen))
         if self.word_detection:
-            tables["common"], tables["rare"] = self._words(records)
-        places, order, sizes = _looks(
-            list(map(len, chosen)), labels.row_lengths().numpy(), at_once
-        )
+            tables["common"], tables["rare"] = _words(ids, counts)
+        places, order, sizes = _looks(counts, labels.row_lengths().numpy(), at_once)
         labels = tf.RaggedTensor.from_row_lengths(
             tf.gather(labels, order), sizes
         )  # (N, (K), (T))
@@ -195,20 +194,6 @@ class CaptioningTask:
             tables={"images": images, **tables},
             num_truncated=truncated,
         )
-
-    def _words(self, records) -> list:
-        """Ragged pieces that all captions of an image have, and that only some have."""
-        captions = [[self._written(c) for c in record.captions] for record in records]
-        ids = self.target.encode(tf.constant([c for some in captions for c in some]))
-        found = iter(map(set, ids.to_list()))
-        common, rare = [], []
-        for some in captions:
-            pieces = [next(found) for _ in some]
-            common.append(sorted(set.intersection(*pieces)))
-            rare.append(sorted(set.union(*pieces) - set(common[-1])))
-        return [
-            tf.ragged.constant(rows, tf.int32, ragged_rank=1) for rows in (common, rare)
-        ]
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
         """Cut the batch of the given rows: images, ids `(N, T)`, and labels `(N, T)`.
@@ -349,6 +334,24 @@ class CaptioningTask:
         """Captions of some test images, and where each word of a few looked."""
         glimpse = CaptionGlimpse(model, self, choose_images(records))
         return {"contact_sheet": glimpse.sheet(), **glimpse.attention()}
+
+
+def _words(ids, counts) -> list:
+    """Ragged pieces that all captions of an image have, and that only some have.
+
+    Args:
+        ids: Ragged pieces of each caption, image by image.
+        counts: Number of captions of each image.
+    """
+    captions = iter(map(set, ids.to_list()))
+    common, rare = [], []
+    for count in counts:
+        pieces = [next(captions) for _ in range(count)]
+        common.append(sorted(set.intersection(*pieces)))
+        rare.append(sorted(set.union(*pieces) - set(common[-1])))
+    return [
+        tf.ragged.constant(rows, tf.int32, ragged_rank=1) for rows in (common, rare)
+    ]
 
 
 def _looks(counts, lengths, at_once):
