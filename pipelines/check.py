@@ -64,17 +64,29 @@ CIRCLES = (
     "data.image_size=48",
     "model.tokenizer=bpe",
     "model.vocabulary_size=330",
+    "model.captions_at_once=1",
     "model.filters=[16,32,64]",
+    "model.dilations=[1,3]",
+    "model.word_detection=10",
     "model.units=64",
     "model.embedding_units=64",
+    "model.num_layers=1",
+    "model.encoder_layers=0",
     "model.dropout=0.0",
-    "training.epochs=20",
+    "training.epochs=14",
+    "training.by_length=true",
+    "training.weight_decay=0.0",
     "training.learning_rate=0.003",
     "training.warmup_steps=20",
     "training.monitor=correct",
 )
 WRITERS = {
-    "LSTM with attention": ("training.epochs=24",),
+    "LSTM with attention": (
+        "model.kind=recurrent",
+        "model.dilations=[1]",
+        "training.epochs=20",
+        "training.learning_rate=0.005",
+    ),
     "Transformer": ("model.kind=transformer", "model.feed_forward_units=128"),
 }
 TOKENS = {"captioning": 80}  # of all replicas together: 16 captions
