@@ -61,12 +61,12 @@ class Reading:
             next(self._batches)
         started, images = time.perf_counter(), 0
         for _ in range(STEPS):
-            images += int(next(self._batches)[1].shape[0])
+            images += int(next(self._batches)[0]["image"].shape[0])
         return float(images / (time.perf_counter() - started))
 
 
 class _Images:
-    """Training, counted in images: every caption comes with its own."""
+    """Training, counted in images, each of which comes with some captions."""
 
     def __init__(self, task, examples, strategy, settings):
         self._training = Training(task, examples, strategy, settings, plan_buckets)

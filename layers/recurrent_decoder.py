@@ -61,7 +61,8 @@ class RecurrentDecoder(keras.layers.Layer):
         targets: `(B, T)` int32 tokens written so far, the begin token first, padded
             with 0 on the right.
         memory: `(B, S, D)`, what the encoder read; or `(R, S, D)`, each row of it read
-            by B / R targets, one after the other. The others below have R rows then.
+            by B / R targets, one after the other; then memory_mask, initial_state and
+            first_input have R rows as well.
         memory_mask: `(B, S)` bool, True at real steps. Defaults to the mask of memory.
         initial_state: List of `(B, U)`, for each layer h, and for LSTM then c, such as
             `RecurrentBridge` gives. By default zeros.

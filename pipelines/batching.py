@@ -69,10 +69,16 @@ def plan_evaluation(
     return _fill(_order(lengths), lengths, batch_tokens, max_rows)
 
 
-def padding_share(plan: list[np.ndarray], lengths: np.ndarray) -> float:
-    """Share of padded positions in all batches of a plan, on all sides."""
+def padding_share(
+    plan: list[np.ndarray], lengths: np.ndarray, tokens: np.ndarray | None = None
+) -> float:
+    """Share of padded positions in all batches of a plan, on all sides.
+
+    Args:
+        tokens: `(N,)` real tokens of each example, where lengths have padding in them.
+    """
     padded = sum(len(rows) * lengths[rows].max(axis=0).sum() for rows in plan)
-    return float(1 - lengths.sum() / padded)
+    return float(1 - (lengths if tokens is None else tokens).sum() / padded)
 
 
 def _order(lengths: np.ndarray) -> np.ndarray:

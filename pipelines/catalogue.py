@@ -123,6 +123,7 @@ def _captioning(config: Config, spans: bool) -> "Task":
         config.task,
         **captions,
         image_size=size,
+        seed=config.seed,
         search=search,
         eye=eye,
         model=settings,

@@ -263,8 +263,10 @@ class CaptioningModelConfig(Section):
         False,
         description="training sees images cropped and in other light, never mirrored",
     )
-    captions_at_once: Count = Field(
-        1, description="captions of an image that are learned at one look at it"
+    captions_at_once: Count | None = Field(
+        None,
+        description="an epoch reads an image once, with so many of its captions, "
+        "drawn anew; null: once with each",
     )
     preset: Name | None = Field(
         None,

@@ -49,8 +49,9 @@ class Feed:
     @cached_property
     def _first_epoch(self) -> tuple[int, float]:
         """Number of batches, and share of padding; later examples may be others."""
-        plan = self.plan(0)
-        return len(plan), batching.padding_share(plan, self.examples(0).lengths)
+        plan, examples = self.plan(0), self.examples(0)
+        padding = batching.padding_share(plan, examples.lengths, examples.tokens)
+        return len(plan), padding
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         lengths = self.examples(epoch).lengths
@@ -68,9 +69,12 @@ class Feed:
     def tokens(self, batches: list[np.ndarray], epoch: int) -> int:
         """Real tokens in such batches: pieces where there are such, of pairs the
         target's."""
-        lengths = self.examples(epoch).lengths
-        lengths = lengths if lengths.ndim == 1 else lengths[:, -1]
-        return int(sum(lengths[rows].sum() for rows in batches))
+        examples = self.examples(epoch)
+        tokens = examples.tokens
+        if tokens is None:
+            lengths = examples.lengths
+            tokens = lengths if lengths.ndim == 1 else lengths[:, -1]
+        return int(sum(tokens[rows].sum() for rows in batches))
 
     def stream(self, plan: list[np.ndarray], epoch: int, first: int):
         """A distributed dataset of the planned batches from number `first` on."""

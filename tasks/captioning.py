@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,10 @@ class CaptioningTask:
         target_ids  [2, 5, 31, 12, 40, 9, ...]     the begin, then pieces of the caption
         labels      [5, 31, 12, 40, 9, ..., 3]     what comes after each of them
 
-    Training reads every caption once an epoch, some of an image at each look at it;
-    validation and test are scored against all captions of an image, and their loss is
-    that of the first.
+    Training reads every caption once an epoch, or with captions_at_once every image
+    once with some of its captions, which are drawn anew for each epoch. Validation and
+    test are scored against all captions of an image, and their loss is that of the
+    first.
 
     Args:
         name: `captioning`.
@@ -86,10 +88,12 @@ class CaptioningTask:
         vary: Vary images in training; see `vary_images`. Not with a frozen encoder,
             whose grids are computed once.
         max_length: Pieces of a caption that are learned.
-        captions_at_once: How many captions of an image are learned at one look at it.
+        captions_at_once: How many captions of an image are learned at one look at it;
+            None: each by itself.
         label_smoothing: Probability that the targets spread over all pieces.
         doubly_stochastic: Weight of `doubly_stochastic_penalty`.
         word_detection: Weight of `word_detection_loss`.
+        seed: Decides which captions are drawn.
         search: How test images are captioned.
         eye: A pretrained encoder; None trains convolutions from scratch.
         model: Arguments of `build_captioner`.
@@ -106,10 +110,11 @@ class CaptioningTask:
         image_size: int = 64,
         vary: bool = True,
         max_length: int = 64,
-        captions_at_once: int = 1,
+        captions_at_once: int | None = None,
         label_smoothing: float = 0.0,
         doubly_stochastic: float = 0.0,
         word_detection: float = 0.0,
+        seed: int = 0,
         search: CaptionSearch | None = None,
         eye: Eye | None = None,
         model: dict | None = None,
@@ -123,6 +128,7 @@ class CaptioningTask:
         self.label_smoothing = label_smoothing
         self.doubly_stochastic = doubly_stochastic
         self.word_detection = word_detection
+        self.seed = seed
         self.search = search or CaptionSearch()
         self.eye = eye
         self.model_arguments = dict(model or {})
@@ -175,25 +181,22 @@ class CaptioningTask:
         truncated = int(tf.math.count_nonzero(ids.row_lengths() > self.max_length))
         end = tf.fill([ids.nrows(), 1], END)
         labels = tf.concat([ids[:, : self.max_length], end], axis=1)
-        at_once = self.captions_at_once if training else 1
+        counts = np.array(list(map(len, chosen)), np.int64)
         tables = {}
-        counts = list(map(len, chosen))
         if self.word_detection:
             tables["common"], tables["rare"] = _words(ids, counts)
-        places, order, sizes = _looks(counts, labels.row_lengths().numpy(), at_once)
-        labels = tf.RaggedTensor.from_row_lengths(
-            tf.gather(labels, order), sizes
-        )  # (N, (K), (T))
         if self.eye is not None and self.eye.grids is not None:
-            images = self.eye.grids(records)
+            tables["images"] = self.eye.grids(records)
         else:
-            images = tf.constant([record.image.read() for record in records])
-        return Examples(
-            columns={"image": tf.constant(places, tf.int64), "labels": labels},
-            lengths=tf.reduce_sum(labels.row_lengths(axis=2), axis=1).numpy(),
-            tables={"images": images, **tables},
-            num_truncated=truncated,
-        )
+            tables["images"] = tf.constant([record.image.read() for record in records])
+        if training and self.captions_at_once:
+            at_once, seed = self.captions_at_once, self.seed
+            return _drawn(labels, counts, tables, truncated, at_once, seed, epoch=0)
+        places = np.arange(len(counts)).repeat(counts)  # (N,)
+        each = tf.RaggedTensor.from_row_lengths(
+            labels, np.ones_like(places)
+        )  # (N, (1), (T))
+        return _examples(places, each, tables, truncated)
 
     def batch(self, examples: Examples, rows, training: bool, seed) -> tuple:
         """Cut the batch of the given rows: images, ids `(N, T)`, and labels `(N, T)`.
@@ -354,31 +357,43 @@ def _words(ids, counts) -> list:
     ]
 
 
-def _looks(counts, lengths, at_once):
-    """Which captions are learned at one look at their image.
-
-    Captions of like lengths are, as they are padded to the longest.
+def _drawn(
+    labels, counts, tables, truncated: int, at_once: int, seed: int, epoch: int
+) -> Examples:
+    """One look at each image, with captions that are drawn anew for each epoch.
 
     Args:
-        counts: Number of captions of each image.
-        lengths: Pieces of each caption, image by image.
+        labels: Ragged pieces of each caption, image by image.
+        counts: `(M,)` captions of each image.
         at_once: Most captions at one look.
-
-    Returns:
-        The image and the number of captions of each look, and between the two the
-        captions in the order of the looks.
     """
-    places: list[int] = []
-    order: list[int] = []
-    sizes: list[int] = []
-    first = 0
-    for place, count in enumerate(counts):
-        captions = np.arange(first, first + count)
-        if at_once > 1:
-            captions = captions[np.argsort(lengths[captions], kind="stable")]
-        for group in np.array_split(captions, -(-count // at_once)):
-            places.append(place)
-            order.extend(group)
-            sizes.append(len(group))
-        first += count
-    return places, order, sizes
+    places = np.arange(len(counts))  # (M,)
+    image = places.repeat(counts)  # of each caption
+    keys = np.random.default_rng([seed, epoch]).random(len(image))
+    shuffled = np.lexsort((keys, image))
+    first = np.cumsum(counts) - counts  # caption of each image
+    drawn = shuffled[np.arange(len(image)) - first[image] < at_once]
+    some = tf.RaggedTensor.from_row_lengths(
+        tf.gather(labels, drawn), np.minimum(counts, at_once)
+    )  # (M, (K), (T))
+    again = partial(_drawn, labels, counts, tables, truncated, at_once, seed)
+    return _examples(places, some, tables, truncated, again)
+
+
+def _examples(places, labels, tables, truncated: int, resample=None) -> Examples:
+    """One example for each look at an image.
+
+    Args:
+        places: `(N,)` image of each look.
+        labels: Pieces `(N, (K), (T))` of its captions.
+    """
+    lengths = labels.row_lengths(axis=2)  # (N, (K))
+    most = tf.reduce_max(labels.row_lengths())  # captions of an image
+    return Examples(
+        columns={"image": tf.constant(places, tf.int64), "labels": labels},
+        lengths=(most * tf.reduce_max(lengths, axis=1)).numpy(),
+        tables=tables,
+        num_truncated=truncated,
+        tokens=tf.reduce_sum(lengths, axis=1).numpy(),
+        resample=resample,
+    )

@@ -19,6 +19,9 @@ class Examples(NamedTuple):
             of source and target.
         tables: Tensors shared by all examples, such as the features of each word.
         num_truncated: How many of them are longer than what is read.
+        tokens: `(N,)` int64, the real tokens of each example, where there is padding in
+            its length: several captions that make one are as long as the longest. None:
+            its length, of pairs that of the target.
         resample: Gives the examples of an epoch where they differ from epoch to epoch.
     """
 
@@ -26,6 +29,7 @@ class Examples(NamedTuple):
     lengths: np.ndarray
     tables: dict
     num_truncated: int = 0
+    tokens: np.ndarray | None = None
     resample: Callable[[int], Any] | None = None
 
     def __len__(self) -> int:

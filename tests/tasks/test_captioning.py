@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from seqloom.layers import PretrainedImageEncoder
+from seqloom.pipelines import batching
 from seqloom.tasks.captioner import doubly_stochastic_penalty, word_detection_loss
 from seqloom.tasks.captioning import CaptioningTask, CaptionSearch, Eye
 from seqloom.tasks.image_reading import decode_images
@@ -55,26 +56,52 @@ def test_training_has_every_caption_and_evaluation_the_first(task):
     assert len(task.examples(SCENES)) == len(SCENES)
 
 
-def test_training_learns_several_captions_at_one_look():
+def test_an_epoch_reads_an_image_once_with_captions_drawn_for_it():
+    task = new_task(captions_at_once=3, seed=4, vary=False)
+    given = task.examples(SCENES, training=True)
+    epochs = [given.resample(epoch) for epoch in range(12)]
+    drawn = [captions_of(task, examples) for examples in epochs]
+    assert captions_of(task, given) == drawn[0] == captions_of(task, given.resample(0))
+    for captions in drawn:
+        for record, some in zip(SCENES, captions, strict=True):
+            assert len(set(some)) == 3 and set(some) <= set(record.captions)
+    assert len({str(captions) for captions in drawn}) == len(drawn)
+    for number, record in enumerate(SCENES):  # in the end all, in any order
+        looks = [captions[number] for captions in drawn]
+        assert {caption for look in looks for caption in look} == set(record.captions)
+    # Evaluation looks at an image for the first caption alone.
+    assert task.examples(SCENES).resample is None
+
+
+def captions_of(task, examples):
+    """The captions of each look, in their order."""
+    labels = examples.columns["labels"]
+    texts = iter(task.target.decode(labels.values[:, :-1]).numpy())
+    return [[next(texts).decode() for _ in range(n)] for n in labels.row_lengths()]
+
+
+def test_a_batch_has_several_captions_of_an_image_padded_alike():
     task = new_task(captions_at_once=3, vary=False)
-    examples = task.examples(SCENES, training=True)
-    assert len(examples) == 2 * len(SCENES)  # three and two of five
+    two = SCENES[1]._replace(captions=SCENES[1].captions[:2])
+    examples = task.examples([SCENES[0], two, *SCENES[2:]], training=True)
     features, labels = task.batch(
-        examples, tf.constant([2, 3], tf.int64), True, tf.constant([0, 0])
+        examples, tf.constant([0, 1], tf.int64), True, tf.constant([0, 0])
     )
     assert features["image"].shape[0] == 2
     assert labels.shape[0] == features["target_ids"].shape[0] == 6
     real = (labels != 0).numpy().sum(axis=1)
-    assert real[5] == 0 and not features["target_ids"][5].numpy().any()  # the sixth
-    assert list(real[:5]) == sorted(real[:5])
-    assert examples.lengths[2:4].tolist() == [real[:3].sum(), real[3:].sum()]
-    texts = [
-        task.target.decode(tf.RaggedTensor.from_tensor([row[: n - 1]])).numpy()[0]
-        for row, n in zip(labels[:5], real)
+    assert real[5] == 0 and not features["target_ids"][5].numpy().any()  # no third
+    assert examples.tokens[:2].tolist() == [real[:3].sum(), real[3:].sum()]
+    # Room for three captions each, as long as the longest.
+    assert examples.lengths[:2].tolist() == [3 * max(real[:3]), 3 * max(real[3:])]
+    plan = batching.plan_training(examples.lengths, 300, 99, 1, 1, seed=1, epoch=0)
+    sizes = [
+        np.prod(task.batch(examples, tf.constant(rows), True, [0, 0])[1].shape)
+        for rows in plan
     ]
-    assert sorted(t.decode() for t in texts) == sorted(SCENES[1].captions)
-    # Evaluation looks at an image for the first caption alone.
-    assert len(task.examples(SCENES)) == len(SCENES)
+    assert len(plan) > 1 and max(sizes) <= 300
+    share = batching.padding_share(plan, examples.lengths, examples.tokens)
+    assert share == pytest.approx(1 - examples.tokens.sum() / sum(sizes))
 
 
 def test_detection_learns_the_pieces_that_all_captions_of_an_image_have():
