@@ -6,6 +6,8 @@ import sys
 import tempfile
 from typing import BinaryIO
 
+from seqloom.pipelines.memory import keep_freed_memory
+
 # What TensorFlow, Keras and MLflow read when they are imported; the user's own win.
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -16,9 +18,13 @@ ENVIRONMENT = {
 
 
 def set_environment() -> None:
-    """Quiet TensorFlow, Keras on TensorFlow, MLflow without telemetry."""
+    """Quiet TensorFlow, Keras on TensorFlow, MLflow without telemetry; memory is kept.
+
+    To be called before any of them is imported.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    keep_freed_memory()
 
 
 def import_engine() -> None:
