@@ -5,6 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
+from seqloom.pipelines.delivery import prepare_environment
 from seqloom.pipelines.errors import UserError
 
 
@@ -23,8 +24,10 @@ def serve_ui(runs_dir: Path, port: int) -> None:
             f"Port {port} is in use. Take another: make ui PORT={port + 1}, or "
             f"seqloom ui --port {port + 1}."
         )
-    print(f"MLflow on {uri}: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    sys.stderr.flush()
+    print(f"MLflow on {uri}: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    for name, page in _pages(uri):
+        print(f"  {name:12} http://127.0.0.1:{port}/{page}")
+    sys.stdout.flush()
     command = server_command(uri, runs_dir / "mlflow-artifacts", port)
     os.execve(sys.executable, command, {**os.environ, **SERVER_ENVIRONMENT})
 
@@ -47,6 +50,28 @@ def server_command(uri: str, artifacts_dir: Path, port: int) -> list[str]:
         # Quiet, also at Ctrl-C; and without a look for containers to clean up.
         *("--uvicorn-opts", "--lifespan off --log-level warning"),
     ]
+
+
+def _pages(uri: str) -> list[tuple[str, str]]:
+    """Each experiment that has runs, and where they are shown.
+
+    Whoever comes by MLflow's start page is shown traces of language models instead,
+    whatever an experiment's tags say.
+    """
+    prepare_environment()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri)
+    page = "#/experiments/{}/runs?workflowType=machine_learning"
+    try:
+        return [
+            (experiment.name, page.format(experiment.experiment_id))
+            for experiment in client.search_experiments(order_by=["name ASC"])
+            if client.search_runs([experiment.experiment_id], max_results=1)
+        ]
+    except MlflowException as error:
+        raise UserError(f"MLflow cannot read {uri}: {error}") from error
 
 
 def _local_store(runs_dir: Path) -> str:

@@ -323,15 +323,25 @@ def test_ui_names_a_server_that_runs_already(run, monkeypatch):
 
 
 def test_ui_serves_the_store_of_the_runs(run, monkeypatch, tmp_path):
+    from mlflow import MlflowClient
+
     from seqloom.pipelines import ui
 
     started = []
     monkeypatch.setattr(ui.os, "execve", lambda *args: started.append(args))
     monkeypatch.setattr(ui, "_free", lambda port: port != 5000)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/mlflow.db").touch()
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    number = client.create_experiment("ner")
+    client.create_run(number)
+    client.create_experiment("empty")
     assert "Port 5000 is in use. Take another: make ui PORT=5001" in run("ui").stderr
-    assert "http://127.0.0.1:5009" in run("ui", "--port", "5009").stdout
+    _, runs = run("ui", "--port", "5009").stdout.splitlines()
+    assert runs.split() == [
+        "ner",
+        f"http://127.0.0.1:5009/#/experiments/{number}/runs"
+        "?workflowType=machine_learning",
+    ]
     [(program, command, environment)] = started
     assert program == command[0] == sys.executable
     text = " ".join(command)
