@@ -18,10 +18,10 @@ def keep_freed_memory(cores: int | None = None) -> bool:
     """Let freed memory stay with the process, and new memory come in large pieces.
 
     By itself the library gives large blocks back as soon as they are free. A training
-    step asks for the same ones again, and the system clears each page of them anew:
-    a fourth to a third of the time of models as small as a CPU can train. Blocks that
-    are kept need no clearing. On few cores all threads share one arena, so that any of
-    them finds the blocks of the others; on many they would wait for each other.
+    step asks for the same ones again, and the system clears each page of them anew,
+    which took a fifth to almost half of the time where it was measured. Blocks that are
+    kept need no clearing. On few cores all threads share one arena, so that any of them
+    finds the blocks of the others; on many they would wait for each other.
 
     Process-wide. What a user has set in MALLOC_... or GLIBC_TUNABLES stays, and other C
     libraries than that of GNU are left alone.
