@@ -1,5 +1,6 @@
 """What holds for every test: a quiet TensorFlow, nothing of the user's own setup."""
 
+import gc
 import os
 
 import pytest
@@ -14,14 +15,24 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "TF_CONFIG"):
 for name in [n for n in os.environ if n.startswith(("MAKE", "MFLAGS", "given_"))]:
     del os.environ[name]
 
-import tensorflow as tf  # noqa: E402, as the environment had to be set first
 
-# Two devices on every machine, so that tests can train on two replicas. TensorFlow
-# takes this only before its first use.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
+def pytest_configure(config):
+    """Two devices on every machine, so that tests can train on two replicas."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # its processes run the tests, and TensorFlow takes long to import
+    import tensorflow as tf
+
+    # TensorFlow takes this only before its first use.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+
+
+def pytest_collection_finish(session):
+    """What was imported stays: looking through it for garbage is a waste of time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -497,8 +497,8 @@ def sentences():
 
 def train_tagger(folder, sentences, **settings):
     """Train a small tagger; gives (loss of each step, validation metrics)."""
-    small = {"word_units": 8, "char_units": 6, "char_embedding_units": 5, "units": 8}
-    small |= {"shape_units": 4, "affix_units": 4, "dropout": 0.0, "cell": "gru"}
+    small = {"word_units": 8, "characters": "none", "units": 8, "cell": "gru"}
+    small |= {"shape_units": 4, "affix_units": 4, "dropout": 0.0}
     policy = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy(settings.get("precision", "float32"))

@@ -1,5 +1,7 @@
 """Pieces of texts: every way of cutting them, and where the pieces belong."""
 
+from functools import cache, partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -42,15 +44,21 @@ def tokens(request, training_texts):
     return TOKENIZERS[request.param].fit(training_texts, **LEARNED)
 
 
+@cache
+def graph_of(tokens):
+    """Traced once, which takes longer than all that is asked of it."""
+    return tf.function(
+        partial(text_pieces.encode, tokens),
+        input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int64)],
+    )
+
+
 def encode(tokens, texts, max_length=20):
     """Through a graph, as training and export do."""
-    graph = tf.function(
-        lambda texts: text_pieces.encode(tokens, texts, max_length),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-    )
+    found = graph_of(tokens)(tf.constant(texts), tf.constant(max_length, tf.int64))
     return {
         name: value.to_list() if isinstance(value, tf.RaggedTensor) else value.numpy()
-        for name, value in graph(tf.constant(texts)).items()
+        for name, value in found.items()
     }
 
 

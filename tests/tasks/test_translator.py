@@ -79,7 +79,7 @@ def test_decoding_goes_on_from_what_the_encoder_read(kind):
         assert got == pytest.approx(want, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["input feeding", "transformer"])
 def test_keras_own_fit_learns_a_pair_by_heart(kind):
     model = translator(kind, dropout=0.0)
     model.compile(keras.optimizers.Adam(0.02))
