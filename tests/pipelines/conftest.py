@@ -1,5 +1,6 @@
 """One MLflow store and one MLflow server for all tests of the tracking."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from seqloom.pipelines import tracking
 from seqloom.pipelines.delivery import prepare_environment
+from seqloom.pipelines.ui import SERVER_ENVIRONMENT
 
 
 @dataclass
@@ -94,8 +96,11 @@ def server(store_uri) -> Iterator[int]:
     command += ["--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store_uri]
     command += ["--artifacts-destination", str(folder / "server-artifacts")]
+    environment = {**os.environ, **SERVER_ENVIRONMENT}
     with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
     try:
         wait_until(lambda: _healthy(port), "the MLflow server to start", seconds=120)
         yield port
