@@ -65,9 +65,8 @@ def train(task, num_replicas, accumulation):
     return report, [value.numpy() for value in model.trainable_variables]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_replicas_equal_one(kind):
-    task = translation(kind)
+def test_two_replicas_equal_one():
+    task = translation("transformer")
     report, weights = train(task, num_replicas=1, accumulation=2)
     assert (report[:, 2] > 0.15).any()  # clipping is at work
     other_report, other_weights = train(task, num_replicas=2, accumulation=1)
