@@ -1,4 +1,4 @@
-"""A run that was killed and resumed is one that never was.
+"""A run that was killed, resumed, stopped and resumed is one that never was.
 
 Real processes through the real command line, in deterministic mode on the CPU: dropout,
 rare-word replacement and weight averaging are on.
@@ -123,6 +123,10 @@ def stories(tmp_path_factory, client, store_uri) -> tuple[Story, Story]:
         assert newest_values(run)["batch"] > 0, "killed between epochs: no proof"
         resume = ["--resume", str(run.folder)]
         process = Process(folders[1], resume)
+        process.wait_for_mid_epoch(folders[1] / "runs", epoch=2)
+        note(process.send(signal.SIGTERM))
+        assert newest_values(run)["batch"] > 0, "stopped between epochs: no proof"
+        process = Process(folders[1], resume)
         note(process.ended())
         output, status = whole.ended()
     finally:
@@ -135,12 +139,18 @@ def stories(tmp_path_factory, client, store_uri) -> tuple[Story, Story]:
 
 def test_the_processes_ended_as_they_should(stories):
     _, broken = stories
-    assert broken.statuses == [-signal.SIGKILL, 0], broken.outputs
+    assert broken.statuses == [-signal.SIGKILL, 128 + signal.SIGTERM, 0], broken.outputs
 
 
-def test_a_resumed_process_says_where_it_goes_on(stories):
+def test_a_stopped_process_says_how_to_go_on(stories):
     _, broken = stories
-    assert "Going on from step" in broken.outputs[1]
+    last_line = broken.outputs[1].strip().splitlines()[-1]
+    assert (
+        "by SIGTERM; everything is saved. Go on with: make train TASK=ner" in last_line
+    )
+    assert last_line.endswith(f"RESUME={broken.run.folder}")
+    assert "Traceback" not in broken.outputs[1]
+    assert "Going on from step" in broken.outputs[2]
 
 
 def test_best_weights_are_equal_in_every_bit(stories):

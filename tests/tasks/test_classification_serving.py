@@ -46,7 +46,7 @@ def untrained(encoder, **arguments):
     return task, model
 
 
-@pytest.fixture(scope="module", params=["recurrent", "preset"])
+@pytest.fixture(scope="module", params=["recurrent", "transformer", "preset"])
 def served(request):
     task, model = untrained(request.param)
     return task, model, task.serving_module(model)

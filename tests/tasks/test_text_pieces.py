@@ -1,6 +1,6 @@
 """Pieces of texts: every way of cutting them, and where the pieces belong."""
 
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,17 +45,17 @@ def tokens(request, training_texts):
 
 
 @cache
-def graph_of(tokens):
+def graph_of(tokens, max_length):
     """Traced once, which takes longer than all that is asked of it."""
     return tf.function(
-        partial(text_pieces.encode, tokens),
-        input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([], tf.int64)],
+        lambda texts: text_pieces.encode(tokens, texts, max_length),
+        input_signature=[tf.TensorSpec([None], tf.string)],
     )
 
 
 def encode(tokens, texts, max_length=20):
     """Through a graph, as training and export do."""
-    found = graph_of(tokens)(tf.constant(texts), tf.constant(max_length, tf.int64))
+    found = graph_of(tokens, max_length)(tf.constant(texts))
     return {
         name: value.to_list() if isinstance(value, tf.RaggedTensor) else value.numpy()
         for name, value in found.items()
