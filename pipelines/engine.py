@@ -53,7 +53,7 @@ def import_engine() -> None:
 
 
 def _import() -> None:
-    import keras  # noqa: F401
+    import keras  # noqa: F401, loaded while notes are held back
     import tensorflow as tf
 
     tf.config.list_physical_devices()  # looks for GPUs, and says what it misses

@@ -33,6 +33,7 @@ class DiskRows:
 
     def __init__(self, chunks: Iterable[Chunk], dtype):
         self.dtype = np.dtype(dtype)
+        # Open as long as the rows are read: there is no block that could close them.
         self._values = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         offsets = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         end = np.zeros([1], np.int64)
