@@ -90,8 +90,10 @@ runtime: # what training needs
 dev: # and the tools
 	@.ci/environment dev
 
+# File by file as they are listed: those of few tests are the longest, not to come last.
 test: dev ## Run the tests (ARGS="-k crf")
-	@$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile tests $(value ARGS)
+	@$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	    tests $(value ARGS)
 
 lint: dev ## Check style and formatting
 	@$(BIN)/ruff check .

@@ -5,6 +5,7 @@ CharacterConvolution  vectors of words from their characters, by filters and a m
 CharacterRecurrence   the same by a bidirectional recurrent network
 PretrainedEncoder     a keras_nlp backbone over token ids, for rows of any length
 ConvolutionalEncoder  a grid of features of an image, by convolutions
+ColourEncoder         the same of colours alone, without shapes
 PretrainedImageEncoder  the same by a keras_nlp image backbone
 RecurrentEncoder      stack of simple, LSTM or GRU layers over a sequence
 TransformerEncoder    stack of self-attention and feed-forward layers over a sequence
@@ -21,12 +22,14 @@ iob2_constraints      which IOB2 tags may follow which, as the CRF takes it
 TransformerEncoder and TransformerDecoder are made of TransformerEncoderLayer,
 TransformerDecoderLayer, MultiHeadAttention, FeedForward, SinusoidalPosition and
 LearnedPosition, which stand on their own as well, as do TokenLogits (scores of the next
-token) and RecurrentBridge (from an encoder's last states to a decoder's first).
+token), RecurrentBridge (from an encoder's last states to a decoder's first) and
+RandomHue (turns the colours of images in training).
 """
 
 from seqloom.layers.attention import Attention
 from seqloom.layers.bridge import RecurrentBridge
 from seqloom.layers.characters import CharacterConvolution, CharacterRecurrence
+from seqloom.layers.colour import ColourEncoder, RandomHue
 from seqloom.layers.constraints import iob2_constraints
 from seqloom.layers.crf import LinearChainCRF
 from seqloom.layers.decoder_state import DecoderState
@@ -56,6 +59,7 @@ __all__ = [
     "Attention",
     "CharacterConvolution",
     "CharacterRecurrence",
+    "ColourEncoder",
     "ConvolutionalEncoder",
     "DecoderState",
     "DecodingOptions",
@@ -68,6 +72,7 @@ __all__ = [
     "Pooling",
     "PretrainedEncoder",
     "PretrainedImageEncoder",
+    "RandomHue",
     "RecurrentBridge",
     "RecurrentDecoder",
     "RecurrentEncoder",

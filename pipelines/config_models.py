@@ -285,6 +285,11 @@ class CaptioningModelConfig(Section):
         default_factory=lambda: [1, 3],
         description="from scratch: how far the taps of those that follow lie apart",
     )
+    colour_filters: CountOrZero = Field(
+        0,
+        description="from scratch: features of colours alone, and all others are then "
+        "learned from images of any hue",
+    )
     kind: Literal["recurrent", "transformer"] = Field(
         "recurrent", description="what the decoder is made of"
     )

@@ -7,8 +7,10 @@ import keras
 from keras import ops
 
 from seqloom.layers import (
+    ColourEncoder,
     ConvolutionalEncoder,
     GridPosition,
+    RandomHue,
     RecurrentDecoder,
     TokenEmbedding,
     TransformerDecoder,
@@ -79,6 +81,7 @@ def build_captioner(
     image_encoder: keras.layers.Layer | None = None,
     filters: Sequence[int] = (32, 64, 128),
     dilations: Sequence[int] = (1, 3),
+    colour_filters: int = 0,
     kind: str = "recurrent",
     units: int = 256,
     embedding_units: int | None = None,
@@ -107,6 +110,8 @@ def build_captioner(
         pixels: Whether images are pixels, which an encoder here has to read.
         image_encoder: That encoder; by default convolutions with `filters` and
             `dilations`.
+        colour_filters: Of those convolutions: features of colours alone that each place
+            has besides, and then the others are learned from images of any hue.
         kind: `recurrent` or `transformer`, of the decoder.
         encoder_layers: transformer: layers of self-attention over the grid.
         attention: Of a recurrent decoder, see `RecurrentDecoder`. With none mean and
@@ -122,11 +127,10 @@ def build_captioner(
     width = embedding_units or units
     image = keras.Input(tuple(image_shape), name="image")
     grid = image
-    if pixels:
-        encoder = image_encoder or ConvolutionalEncoder(
-            filters, dropout, dilations, name="eye"
-        )
-        grid = encoder(image)
+    if pixels and image_encoder is None:
+        grid = _see(image, filters, dropout, dilations, colour_filters)
+    elif pixels:
+        grid = image_encoder(image)
     looks = kind == "transformer" or attention != "none"
     places = _places(grid, looks)  # (B, S, D)
     target = TokenEmbedding(vocabulary_size, width, name="pieces")
@@ -184,6 +188,21 @@ def build_captioner(
         outputs["words"] = _detect(grid, vocabulary_size)
     inputs = {"image": image, "target_ids": target_ids}
     return Captioner(inputs, outputs, name="captioner")
+
+
+def _see(image, filters, dropout, dilations, colour_filters):
+    """The grid `(B, G, K, D)` of an image, by convolutions from scratch.
+
+    Seen together, shapes and colours are learned together: a green ring, if none is in
+    training, would be taken for one of the things that are.
+    """
+    convolutions = ConvolutionalEncoder(filters, dropout, dilations, name="eye")
+    if not colour_filters:
+        return convolutions(image)
+    shapes = convolutions(RandomHue(name="hue")(image))
+    cell = 2 ** len(filters)
+    colours = ColourEncoder(colour_filters, cell, name="colours")(image)
+    return keras.layers.Concatenate(name="seen")([shapes, colours])
 
 
 def _places(grid, looks):

@@ -145,7 +145,7 @@ def known_and_unknown_words(
         axes.set_xlim(0, 1.1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_xlabel(metric)
+        axes.set_xlabel(metric.replace("f1", "F1"))
         axes.set_title(_known_title(scores))
     return figure
 

@@ -23,6 +23,7 @@ KINDS = {
     "two Transformers": {
         "kind": "transformer",
         "encoder_layers": 1,
+        "colour_filters": 3,
         "num_heads": 2,
         "feed_forward_units": 8,
     },
