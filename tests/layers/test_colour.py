@@ -17,9 +17,12 @@ def plain(images, layer, cell):
     """By numpy alone, cell by cell."""
     inner, outer = layer.inner, layer.outer
     x = (images - 127.5) / 64
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height // 2, 2, width // 2, 2, 3).mean(axis=(2, 4))
     for dense in (inner, outer):
         x = np.maximum(x @ dense.kernel.numpy() + dense.bias.numpy(), 0)
-    rows, columns = (range(0, size, cell) for size in images.shape[1:3])
+    cell //= 2
+    rows, columns = (range(0, size, cell) for size in x.shape[1:3])
     cells = [
         [x[:, r : r + cell, c : c + cell].max(axis=(1, 2)) for c in columns]
         for r in rows
@@ -36,11 +39,11 @@ def test_contract_of_colours():
 
 
 def test_a_cell_has_the_most_of_what_its_pixels_have():
-    layer = ColourEncoder(5, cell=2)
-    images = np.concatenate([IMAGES, IMAGES[:, :1]], axis=1)  # 10 rows, 12 columns
+    layer = ColourEncoder(5, cell=4)
+    images = np.concatenate([IMAGES, IMAGES[:, :3]], axis=1)  # 12 rows, 12 columns
     told = layer(images)
-    assert told.shape == (2, 5, 6, 5)
-    np.testing.assert_allclose(told, plain(images, layer, 2), atol=1e-5)
+    assert told.shape == (2, 3, 3, 5)
+    np.testing.assert_allclose(told, plain(images, layer, 4), atol=1e-5)
 
 
 def test_the_last_cells_may_have_fewer_pixels():
@@ -55,9 +58,9 @@ def test_a_colour_is_told_alike_whatever_has_it():
     first = np.full((1, 8, 8, 3), 220.0, "float32")
     second = first.copy()
     first[0, 2:6, 2:6] = (220, 38, 38)
-    second[0, 1, 1:7] = (220, 38, 38)
+    second[0, 0:2, 0:6] = (220, 38, 38)
     np.testing.assert_array_equal(layer(first), layer(second))
-    second[0, 1, 1:7] = (50, 105, 235)
+    second[0, 0:2, 0:6] = (50, 105, 235)
     assert np.abs(layer(first) - layer(second)).max() > 1e-2
 
 
@@ -65,6 +68,13 @@ def test_a_colour_is_told_alike_whatever_has_it():
 def test_sizes_without_sense_are_told(name):
     with pytest.raises(ValueError, match=f"ColourEncoder needs an integer {name} >= 1"):
         ColourEncoder(**{name: 0})
+
+
+def test_a_cell_of_odd_size_is_told():
+    with pytest.raises(
+        ValueError, match="ColourEncoder needs an even cell, got cell=3"
+    ):
+        ColourEncoder(4, cell=3)
 
 
 # === Hues ===
