@@ -175,16 +175,18 @@ class CaptioningTask:
         self, records: Sequence[CaptionedImage], training: bool = False
     ) -> Examples:
         """Encode the captions, and read the images or their grids."""
-        chosen = [r.captions if training else r.captions[:1] for r in records]
-        written = [self._written(caption) for some in chosen for caption in some]
+        counts = np.array([len(record.captions) for record in records], np.int64)
+        written = [self._written(c) for record in records for c in record.captions]
         ids = self.target.encode(tf.constant(written))
-        truncated = int(tf.math.count_nonzero(ids.row_lengths() > self.max_length))
-        end = tf.fill([ids.nrows(), 1], END)
-        labels = tf.concat([ids[:, : self.max_length], end], axis=1)
-        counts = np.array(list(map(len, chosen)), np.int64)
         tables = {}
         if self.word_detection:
             tables["common"], tables["rare"] = _words(ids, counts)
+        if not training:
+            ids = tf.gather(ids, np.cumsum(counts) - counts)  # the first of each
+            counts = np.ones_like(counts)
+        truncated = int(tf.math.count_nonzero(ids.row_lengths() > self.max_length))
+        end = tf.fill([ids.nrows(), 1], END)
+        labels = tf.concat([ids[:, : self.max_length], end], axis=1)
         if self.eye is not None and self.eye.grids is not None:
             tables["images"] = self.eye.grids(records)
         else:

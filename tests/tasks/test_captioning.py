@@ -114,6 +114,11 @@ def test_detection_learns_the_pieces_that_all_captions_of_an_image_have():
     ids = [set(task.target.encode([c]).to_list()[0]) for c in record.captions]
     for pieces, wanted in zip(batch[2], (ids[0] & ids[1], ids[0] ^ ids[1])):
         assert set(pieces[0].numpy()) - {0} == wanted
+    # Evaluation scores the first caption, but what an image shows is what all tell.
+    once = task.batch(task.examples([record]), tf.constant([0]), False, [0, 0])
+    assert once[1].shape[0] == 1
+    for pieces, wanted in zip(once[2], (ids[0] & ids[1], ids[0] ^ ids[1])):
+        assert set(pieces[0].numpy()) - {0} == wanted
     model = task.build_model()
     outputs = model(batch[0])
     total, _ = task.loss(model, batch, outputs)
