@@ -29,7 +29,7 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict = {}
 
-    # PyYAML has no types for what composes nodes.
+    # PyYAML has no types for the two that compose nodes.
     def compose_node(self, parent, index):  # type: ignore[no-untyped-def]
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -53,7 +53,6 @@ class _Dumper(yaml.SafeDumper):
 
     yaml_implicit_resolvers: dict = {}
 
-    # PyYAML has no types for what composes nodes.
     def represent_text(self, text: str) -> yaml.Node:
         # Double quotes escape line breaks; other styles would write them out.
         style = None if text.isprintable() else '"'

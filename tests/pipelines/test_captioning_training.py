@@ -18,7 +18,7 @@ CIRCLES = synthetic_circles("train", 1, 48)
 STEPS = 4
 
 
-def captioning(dropout=0.0, vary=False):
+def captioning(vary=False, **model):
     task = CaptioningTask(
         "captioning",
         tokenizer="bpe",
@@ -28,7 +28,7 @@ def captioning(dropout=0.0, vary=False):
         captions_at_once=2,
         doubly_stochastic=0.3,
         word_detection=0.5,
-        model={"filters": (4, 4), "dropout": dropout, "units": 8},
+        model={"filters": (4, 4), "dropout": 0.0, "units": 8, **model},
     )
     task.fit_vocabulary(CIRCLES)
     return task
@@ -65,6 +65,15 @@ def test_two_replicas_equal_one():
         np.testing.assert_allclose(value, expected, atol=1e-5)
 
 
+def test_two_replicas_turn_hues_alike_each_time():
+    task = captioning(colour_filters=4)
+    (report, weights), (again, same) = (train(task, 2, 1) for _ in range(2))
+    assert np.isfinite(report).all()
+    np.testing.assert_allclose(again, report, rtol=1e-5)
+    for value, expected in zip(same, weights, strict=True):
+        np.testing.assert_allclose(value, expected, atol=1e-5)
+
+
 # === Resume ===
 
 
@@ -87,7 +96,7 @@ class Training(ToyTraining):
 
 
 def test_a_broken_training_is_one_that_never_broke(tmp_path):
-    task = captioning(dropout=0.3, vary=True)
+    task = captioning(vary=True, dropout=0.3, colour_filters=4)
     whole = Training(tmp_path / "whole", task)
     whole.fit()
     stop = 3 * whole.trainer.position.step // 4  # in the second epoch

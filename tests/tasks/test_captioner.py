@@ -107,6 +107,18 @@ def test_the_place_of_a_thing_matters():
     assert np.abs(logits - others).max() > 1e-3
 
 
+def test_training_turns_what_shapes_are_learned_from_and_no_colours():
+    model = captioner("two Transformers")
+    seen = keras.Model(model.input["image"], model.get_layer("seen").output)
+    assert seen.output.shape[-1] == 5 + 3
+    still, trained = seen(IMAGES).numpy(), seen(IMAGES, training=True).numpy()
+    np.testing.assert_array_equal(trained[..., 5:], still[..., 5:])
+    np.testing.assert_allclose(
+        still[..., 5:], model.get_layer("colours")(IMAGES), atol=1e-6
+    )
+    assert np.abs(trained[..., :5] - still[..., :5]).max() > 1e-2
+
+
 def test_penalty_of_uneven_looks_by_hand():
     attention = np.array([[[1.0, 0.0], [0.5, 0.5], [0.9, 0.1]]], "float32")
     labels = np.array([[5, 3, 0]])
