@@ -127,10 +127,10 @@ def build_captioner(
     width = embedding_units or units
     image = keras.Input(tuple(image_shape), name="image")
     grid = image
-    if pixels and image_encoder is None:
-        grid = _see(image, filters, dropout, dilations, colour_filters)
-    elif pixels:
+    if image_encoder is not None:
         grid = image_encoder(image)
+    elif pixels:
+        grid = _see(image, filters, dropout, dilations, colour_filters)
     looks = kind == "transformer" or attention != "none"
     places = _places(grid, looks)  # (B, S, D)
     target = TokenEmbedding(vocabulary_size, width, name="pieces")
