@@ -1,5 +1,8 @@
 """Attention with several heads, each of which looks for something else."""
 
+from functools import reduce
+from operator import add
+
 import keras
 from keras import ops
 
@@ -125,50 +128,62 @@ class MultiHeadAttention(keras.layers.Layer):
         broadcast to the weights, and without it all is visible.
         """
         queries = self._by_head(self._turn(self._heads(self.query_dense(query))))
-        heads, weights = self._look(queries, keys, values, visible, training)
+        heads, weights = self._look(queries, [(keys, values)], visible, training)
         joined = ops.reshape(
             heads, (*ops.shape(heads)[:2], self.num_heads * self.head_units)
         )  # (B, T, H*K)
         return self.output_dense(joined), weights
 
-    def _look(self, queries, keys, values, visible=None, training=False):
-        """Heads `(B, T, H, K)` and weights `(B, H, T, S)` of `(B, H, T, K)` queries."""
+    def _look(self, queries, parts, visible=None, training=False):
+        """Heads `(B, T, H, K)` and weights `(B, H, T, S)` of `(B, H, T, K)` queries.
+
+        `parts` are keys and values `(B, H, S_i, K)`, which have S steps together.
+        """
         queries = queries * self.head_units**-0.5
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # (B, H, T, S)
+        scores = [
+            ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) for keys, _ in parts
+        ]  # (B, H, T, S_i)
+        scores = scores[0] if len(scores) == 1 else ops.concatenate(scores, axis=-1)
         weights = normalize(scores, visible, self.normalizer, length_bias=True)
         # The dropout layer also casts them to the compute dtype.
         dropped = self.dropout_layer(weights, training=training)
-        return ops.transpose(ops.matmul(dropped, values), (0, 2, 1, 3)), weights
+        found, start = [], 0
+        for _, values in parts:
+            end = start + ops.shape(values)[2]
+            found.append(ops.matmul(dropped[..., start:end], values))  # (B, H, T, K)
+            start = end
+        return ops.transpose(reduce(add, found), (0, 2, 1, 3)), weights
 
     # === One step of a decoder ===
 
-    def append(self, step, keys, values):
-        """Keys and values `(N, H, S+1, K)`: those of the `(N, D)` step S come last.
-
-        `keys` and `values` `(N, H, S, K)` are those of the steps 0 to S-1.
-        """
+    def append(self, step, cache):
+        """The `StepCache` with keys and values of the `(N, D)` step, its last one."""
         key = self._heads(self.key_dense(step)[:, None])  # (N, 1, H, K)
-        key = self._turn(key, ops.shape(keys)[2])
+        key = self._turn(key, cache.steps)
         value = self._heads(self.value_dense(step)[:, None])  # (N, 1, H, K)
-        return (
-            ops.concatenate([keys, self._by_head(key)], axis=2),
-            ops.concatenate([values, self._by_head(value)], axis=2),
-        )
+        return cache.append(self._by_head(key), self._by_head(value))
 
-    def attend_step(self, query, keys, values, visible=None, position=0):
+    def attend_step(self, query, parts, visible=None, position=0):
         """Output `(N, D)` and weights `(B, H, Q, S)` of `(N, D)` query of one step.
 
         The same as `attend` with Q = N/B queries in each row, all at one position: row
         n belongs to row n // Q of keys and values, which need no copies for it.
+
+        Args:
+            query: `(N, D)`.
+            parts: Pairs of keys and values `(B, H, S_i, K)`, S steps together, as
+                `StepCache` has them.
+            visible: bool, broadcast to the weights.
+            position: Of the queries, if they are turned.
         """
-        number, rows = ops.shape(query)[0], ops.shape(keys)[0]
+        number, rows = ops.shape(query)[0], ops.shape(parts[0][0])[0]
         # -1 would not tell the number of queries where there is no row.
         each = number // ops.maximum(rows, 1)
         queries = self._heads(self.query_dense(query)[:, None])  # (N, 1, H, K)
         queries = self._turn(queries, position)
         sizes = (rows, each, self.num_heads, self.head_units)
         queries = self._by_head(ops.reshape(queries, sizes))  # (B, H, Q, K)
-        heads, weights = self._look(queries, keys, values, visible)
+        heads, weights = self._look(queries, parts, visible)
         joined = ops.reshape(
             heads, (number, self.num_heads * self.head_units)
         )  # (N, H*K)

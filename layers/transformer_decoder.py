@@ -7,6 +7,7 @@ from seqloom.layers.arguments import check_dropout, check_positive
 from seqloom.layers.decoder_state import DecoderState
 from seqloom.layers.embedding import TokenEmbedding
 from seqloom.layers.logits import TokenLogits
+from seqloom.layers.step_cache import empty_cache
 from seqloom.layers.transformer import position_layer
 from seqloom.layers.transformer_decoder_layer import TransformerDecoderLayer
 from seqloom.layers.transformer_layer import check_heads, layer_norm
@@ -182,15 +183,14 @@ class TransformerDecoder(keras.layers.Layer):
         if memory_mask is not None:
             shared["mask"] = memory_mask
         heads = self.layers[0].num_heads
-        nothing = ops.zeros(
-            (ops.shape(memory)[0], heads, 0, self.units // heads), self.compute_dtype
+        cache = empty_cache(
+            ops.shape(memory)[0], heads, self.units // heads, self.compute_dtype
         )
-        return DecoderState(shared, [(nothing, nothing) for _ in self.layers])
+        return DecoderState(shared, [cache for _ in self.layers])
 
     def step(self, tokens, state):
         """Logits `(N, V)`, the state after `(N,)` tokens, and attention `(N, S)`."""
-        position = ops.shape(state.own[0][0])[2]
-        x = self._embed(tokens[:, None], start=position)[:, 0]  # (N, D)
+        x = self._embed(tokens[:, None], start=state.own[0].steps)[:, 0]  # (N, D)
         mask = state.shared.get("mask")
         visible = None if mask is None else mask[:, None, None]  # (B, 1, 1, S)
         own, cross = [], []

@@ -169,23 +169,24 @@ class TransformerDecoderLayer(keras.layers.Layer):
 
         Args:
             inputs: `(N, D)`.
-            written: Keys and values `(N, H, t, K)` of the t steps before.
+            written: `StepCache` of the t steps before.
             read: What `read` gave, for each source.
             visible: `(B, 1, 1, S)` bool, the real steps of the sources.
 
         Returns:
-            `(N, D)`, keys and values `(N, H, t + 1, K)`, and the weights of the
+            `(N, D)`, the `StepCache` of t + 1 steps, and the weights of the
             cross-attention `(B, H, N/B, S)`.
         """
 
         def look_back(inputs):
-            position = ops.shape(written[0])[2]
-            kept = self.self_attention.append(inputs, *written)
-            found, _ = self.self_attention.attend_step(inputs, *kept, None, position)
-            return found, kept
+            cache = self.self_attention.append(inputs, written)
+            found, _ = self.self_attention.attend_step(
+                inputs, cache.parts, position=written.steps
+            )
+            return found, cache
 
         def look_over(inputs):
-            return self.cross_attention.attend_step(inputs, *read, visible)
+            return self.cross_attention.attend_step(inputs, [read], visible)
 
         return self._transform(inputs, look_back, look_over)
 

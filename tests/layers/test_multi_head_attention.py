@@ -7,6 +7,7 @@ import tensorflow as tf
 from contracts import check_layer
 
 from seqloom.layers import MultiHeadAttention, TokenEmbedding
+from seqloom.layers.step_cache import BLOCK, empty_cache
 
 LENGTHS = np.array([4, 2, 0, 1])
 MASK = np.arange(4) < LENGTHS[:, None]
@@ -121,12 +122,13 @@ def test_keys_and_values_can_be_kept():
 @pytest.mark.parametrize("rotary", [False, True])
 def test_step_by_step_is_causal_attention(rotary, normalizer):
     layer = built(6, 6, rotary=rotary, normalizer=normalizer)
-    x = normal(2, 5, 6)
+    x = normal(2, 2 * BLOCK + 5, 6) / 4
     outputs, weights = layer(x, x, causal=True)
-    keys = values = np.zeros((2, 2, 0, 4), "float32")
-    for step in range(5):
-        keys, values = layer.append(x[:, step], keys, values)
-        output, row = layer.attend_step(x[:, step], keys, values, position=step)
+    cache = empty_cache(2, 2, 4, "float32")
+    for step in range(x.shape[1]):
+        assert cache.steps == step
+        cache = layer.append(x[:, step], cache)
+        output, row = layer.attend_step(x[:, step], cache.parts, position=step)
         np.testing.assert_allclose(output, outputs[:, step], atol=1e-5)
         seen = weights[:, :, step, : step + 1]
         np.testing.assert_allclose(row[:, :, 0], seen, atol=1e-6)
@@ -139,14 +141,15 @@ def test_one_step_of_several_queries_to_each_row(rotary):
     query, value = normal(12, 6), normal(4, 4, 3, seed=1)
     keys, values = layer.keys_and_values(value, value)
     visible = MASK[:, None, None]
-    outputs, weights = layer.attend_step(query, keys, values, visible, position=2)
+    outputs, weights = layer.attend_step(query, [(keys, values)], visible, position=2)
     own = [np.repeat(part, 3, axis=0) for part in (keys, values, visible)]
     expected = np.pad(query[:, None], ((0, 0), (2, 0), (0, 0)))  # at position 2
     expected, its_weights = layer.attend(expected, *own)
     np.testing.assert_allclose(outputs, expected[:, 2], atol=1e-5)
     joined = np.reshape(np.moveaxis(weights, 1, 2), (12, 2, 4))
     np.testing.assert_allclose(joined, its_weights[:, :, 2], atol=1e-6)
-    none = layer.attend_step(query[:0], keys[:0], values[:0], visible[:0])
+    nothing = [(keys[:0], values[:0])]
+    none = layer.attend_step(query[:0], nothing, visible[:0])
     assert none[0].shape == (0, 6)
 
 

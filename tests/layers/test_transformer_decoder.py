@@ -14,6 +14,7 @@ from seqloom.layers import (
     TokenEmbedding,
     TransformerDecoder,
     TransformerDecoderLayer,
+    step_cache,
 )
 
 POSITIONS = ["sinusoidal", "learned", "rotary", "none"]
@@ -110,9 +111,13 @@ def test_steps_in_mixed_precision(policy, position):
     assert {keras.backend.standardize_dtype(x.dtype) for x in own} == {policy[6:]}
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 32])
 @pytest.mark.parametrize("position", ["learned", "rotary"])
-def test_greedy_loop_in_a_graph_writes_what_rereading_writes(position):
+def test_greedy_loop_in_a_graph_writes_what_rereading_writes(
+    position, block, monkeypatch
+):
     """Halfway the second hypotheses and the first source are dropped."""
+    monkeypatch.setattr(step_cache, "BLOCK", block)
     layer = decoder(position=position)
 
     def advance(tokens, state):
