@@ -73,20 +73,21 @@ CIRCLES = (
     "model.num_layers=1",
     "model.encoder_layers=0",
     "model.dropout=0.0",
-    "training.epochs=14",
+    "training.epochs=10",
     "training.by_length=true",
     "training.weight_decay=0.0",
     "training.learning_rate=0.003",
     "training.warmup_steps=20",
     "training.monitor=correct",
 )
+RECURRENT_WRITER = (
+    "model.kind=recurrent",
+    "model.dilations=[1]",
+    "training.learning_rate=0.005",
+)
 WRITERS = {
-    "LSTM with attention": (
-        "model.kind=recurrent",
-        "model.dilations=[1]",
-        "training.epochs=20",
-        "training.learning_rate=0.005",
-    ),
+    "LSTM": (*RECURRENT_WRITER, "model.attention=none"),
+    "LSTM with attention": RECURRENT_WRITER,
     "Transformer": ("model.kind=transformer", "model.feed_forward_units=128"),
 }
 TOKENS = {"captioning": 80}  # of all replicas together: 16 captions
