@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 from contracts import check_layer
 
-from seqloom.layers import MultiHeadAttention, TokenEmbedding
-from seqloom.layers.step_cache import BLOCK, empty_cache
+from seqloom.layers import MultiHeadAttention, TokenEmbedding, step_cache
 
 LENGTHS = np.array([4, 2, 0, 1])
 MASK = np.arange(4) < LENGTHS[:, None]
@@ -120,18 +119,20 @@ def test_keys_and_values_can_be_kept():
 
 @pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("rotary", [False, True])
-def test_step_by_step_is_causal_attention(rotary, normalizer):
+def test_step_by_step_is_causal_attention(rotary, normalizer, monkeypatch):
+    monkeypatch.setattr(step_cache, "BLOCK", 2)  # the newest steps join twice
     layer = built(6, 6, rotary=rotary, normalizer=normalizer)
-    x = normal(2, 2 * BLOCK + 5, 6) / 4
+    x = normal(2, 5, 6)
     outputs, weights = layer(x, x, causal=True)
-    cache = empty_cache(2, 2, 4, "float32")
-    for step in range(x.shape[1]):
+    cache = step_cache.empty_cache(2, 2, 4, "float32")
+    for step in range(5):
         assert cache.steps == step
         cache = layer.append(x[:, step], cache)
         output, row = layer.attend_step(x[:, step], cache.parts, position=step)
         np.testing.assert_allclose(output, outputs[:, step], atol=1e-5)
         seen = weights[:, :, step, : step + 1]
         np.testing.assert_allclose(row[:, :, 0], seen, atol=1e-6)
+    assert [keys.shape[2] for keys, _ in cache.parts] == [4, 1]
 
 
 @pytest.mark.parametrize("rotary", [False, True])
