@@ -94,7 +94,8 @@ class TrainingConfig(Section):
         "adadelta",
         "adafactor",
         "lion",
-    ] = Field("adamw", description="a Keras optimizer")
+        "muon",
+    ] = Field("adamw", description="a Keras optimizer, or muon")
     optimizer_options: dict[str, bool | int | float | str] = Field(
         default_factory=dict,
         description="more of the optimizer's arguments, such as {momentum: 0.9}",

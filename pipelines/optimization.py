@@ -8,6 +8,7 @@ from keras import ops
 
 from seqloom.layers import PretrainedEncoder
 from seqloom.pipelines.errors import UserError
+from seqloom.pipelines.muon import Muon
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -20,6 +21,7 @@ OPTIMIZERS = {
     "adadelta": keras.optimizers.Adadelta,
     "adafactor": keras.optimizers.Adafactor,
     "lion": keras.optimizers.Lion,
+    "muon": Muon,
 }
 # Weights that are added as biases are, though they have more axes.
 POSITIONS = ("rows", "columns")
