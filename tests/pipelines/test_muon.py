@@ -1,9 +1,18 @@
 """Muon against a singular value decomposition, and which weights it takes."""
 
+import signal
+
 import keras
 import numpy as np
 import pytest
+from toy_training import (
+    At,
+    ToyTraining,
+    assert_equal_weights,
+    stop_with,
+)
 
+from seqloom.pipelines.interruption import Interrupted
 from seqloom.pipelines.muon import Muon
 from seqloom.pipelines.optimization import build_optimizer, spare_from_decay
 
@@ -93,3 +102,25 @@ def test_its_config_makes_it_again():
     again = Muon.from_config(muon.get_config())
     assert again.get_config() == muon.get_config()
     assert again.weight_decay == again.adam_weight_decay == 0.1
+
+
+def test_two_replicas_learn_what_one_does(tmp_path):
+    one = ToyTraining(tmp_path / "one", optimizer="muon", max_rows=8)
+    one.fit()
+    two = ToyTraining(tmp_path / "two", optimizer="muon", max_rows=4, replicas=2)
+    start = two.weights()
+    two.fit()
+    for first, second, old in zip(one.weights(), two.weights(), start, strict=True):
+        assert np.abs(first - old).max() > 0.01  # it learns
+        np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_a_resumed_training_is_one_that_never_stopped(tmp_path):
+    whole = ToyTraining(tmp_path / "whole", optimizer="muon")
+    whole.fit()
+    first = ToyTraining(tmp_path / "run", optimizer="muon")
+    with pytest.raises(Interrupted):
+        first.fit([At(11, stop_with(signal.SIGTERM))])
+    second = ToyTraining(tmp_path / "run", optimizer="muon")
+    second.fit()
+    assert_equal_weights(second.weights(), whole.weights())
