@@ -33,8 +33,17 @@ class Muon(keras.optimizers.Muon):
     """
 
     def __init__(self, learning_rate=0.001, weight_decay=None, **arguments):
-        arguments["adam_weight_decay"] = weight_decay
-        super().__init__(learning_rate, weight_decay=weight_decay, **arguments)
+        super().__init__(
+            learning_rate,
+            weight_decay=weight_decay,
+            adam_weight_decay=weight_decay,
+            **arguments,
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        del config["adam_weight_decay"]
+        return config
 
     def _should_use_adamw(self, variable):
         *layers, name = variable.path.split("/")

@@ -12,6 +12,7 @@ from toy_training import (
     stop_with,
 )
 
+from seqloom.pipelines.errors import UserError
 from seqloom.pipelines.interruption import Interrupted
 from seqloom.pipelines.muon import Muon
 from seqloom.pipelines.optimization import build_optimizer, spare_from_decay
@@ -95,6 +96,13 @@ def test_one_weight_decay_holds_for_all_but_spared_weights():
     optimizer.apply([keras.ops.zeros(w.shape) for w in weights], weights)
     for weight, old, share in zip(weights, before, (0.95, 0.95, 1.0), strict=True):
         np.testing.assert_allclose(weight.numpy(), share * old, rtol=1e-6)
+
+
+def test_a_second_weight_decay_is_refused():
+    with pytest.raises(UserError, match="adam_weight_decay.*does not fit .* muon"):
+        build_optimizer(
+            "muon", RATE, "constant", 0, 10, 0.1, options={"adam_weight_decay": 0.2}
+        )
 
 
 def test_its_config_makes_it_again():
