@@ -75,6 +75,7 @@ CIRCLES = (
     "model.dropout=0.0",
     "training.epochs=10",
     "training.by_length=true",
+    "training.optimizer=adamw",
     "training.weight_decay=0.0",
     "training.learning_rate=0.003",
     "training.warmup_steps=20",

@@ -18,7 +18,7 @@ from seqloom.tasks.scene_captions import captions
 from seqloom.tasks.scene_drawing import draw, png_bytes
 from seqloom.tasks.scenes import Scene, sample_scene
 
-SIZES = {"train": 20000, "dev": 500, "test": 1000}
+SIZES = {"train": 30000, "dev": 500, "test": 1000}
 CIRCLES = {"train": 600, "dev": 60, "test": 200}
 NUM_CAPTIONS = 5
 
@@ -61,7 +61,7 @@ def synthetic_scenes(
     Args:
         split: "train", "dev" or "test".
         seed: Seed of the generator; the splits draw from streams of their own.
-        number: Only the first so many; defaults to 20,000 of training, 500 of
+        number: Only the first so many; defaults to 30,000 of training, 500 of
             validation, 1,000 of test.
         size: Pixels of each side.
     """
