@@ -103,11 +103,16 @@ class LearnedPosition(keras.layers.Layer):
 
     def call(self, sequence, start=0):
         end = start + ops.shape(sequence)[1]
-        self._check_length(end)
-        return sequence + ops.convert_to_tensor(self.table)[start:end]
+        # First the check, or the sum's own error of two shapes may come before it.
+        with tf.control_dependencies(self._check_length(end)):
+            vectors = ops.convert_to_tensor(self.table)[start:end]  # (T, D)
+            return sequence + vectors
 
     def _check_length(self, steps):
-        """Check the number of steps: int, None for unknown, or a tensor in a graph."""
+        """Check the number of steps: int, None for unknown, or a tensor in a graph.
+
+        Returns what a graph has to run before it uses the table, a list.
+        """
         advice = (
             "Cut the sequences, raise max_length and train again, or choose "
             "sinusoidal or rotary positions, which have no longest length."
@@ -119,12 +124,14 @@ class LearnedPosition(keras.layers.Layer):
                     f"a sequence of {steps} steps. {advice}"
                 )
         elif steps is not None:
-            tf.debugging.assert_less_equal(
+            check = tf.debugging.assert_less_equal(
                 steps,
                 self.max_length,
                 f"LearnedPosition has max_length={self.max_length} positions, got a "
                 f"longer sequence. {advice}",
             )
+            return [check]
+        return []
 
     def compute_mask(self, sequence, mask=None):
         return mask

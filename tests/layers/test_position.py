@@ -92,6 +92,22 @@ def test_too_long_a_sequence_is_an_error_in_a_graph_of_any_length():
         traced(X)
 
 
+def test_a_graph_checks_the_length_before_it_adds():
+    layer = LearnedPosition(4)
+    specs = [tf.TensorSpec([None, None, 6])]
+    traced = tf.function(lambda x: layer(x), input_signature=specs)
+    graph = traced.get_concrete_function().graph
+    sums = [o for o in graph.get_operations() if o.type == "AddV2"]
+    waiting, before = [s for s in sums if s.outputs[0].shape.rank == 3], set()
+    assert len(waiting) == 1
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in before:
+            before.add(operation.name)
+            waiting += [i.op for i in operation.inputs] + operation.control_inputs
+    assert any("assert" in name for name in before), before
+
+
 def test_errors_say_what_where_and_how():
     with pytest.raises(ValueError, match=r"LearnedPosition needs .* max_length >= 1"):
         LearnedPosition(0)
