@@ -92,7 +92,7 @@ class CaptioningTask:
             None: each by itself.
         label_smoothing: Probability that the targets spread over all pieces.
         doubly_stochastic: Weight of `doubly_stochastic_penalty`.
-        word_detection: Weight of `word_detection_loss`.
+        word_detection: Weight of `word_detection_loss`, of an image for each caption.
         seed: Decides which captions are drawn.
         search: How test images are captioned.
         eye: A pretrained encoder; None trains convolutions from scratch.
@@ -272,7 +272,10 @@ class CaptioningTask:
             total += self.doubly_stochastic * uneven
         if self.word_detection:
             missed = word_detection_loss(outputs["words"], *batch[2])
-            total += self.word_detection * missed
+            # Of images. Each counts with every caption it has here, as validation reads
+            # an image with one and training perhaps with more.
+            captions = tf.shape(batch[1])[0] / tf.shape(outputs["words"])[0]
+            total += self.word_detection * tf.cast(captions, total.dtype) * missed
         return total, weight
 
     def serving_module(self, model):

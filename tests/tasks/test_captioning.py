@@ -127,6 +127,20 @@ def test_detection_learns_the_pieces_that_all_captions_of_an_image_have():
     assert float(total) == pytest.approx(float(plain) + 0.5 * float(missed), rel=1e-5)
 
 
+def test_an_image_is_detected_once_with_each_of_its_captions():
+    task = with_grids(word_detection=0.5, captions_at_once=2)
+    batch = batch_of(task, training=True)
+    model = task.build_model()
+    outputs = model(batch[0])
+    assert (len(batch[1]), len(outputs["words"])) == (4, 2)
+    total, _ = task.loss(model, batch, outputs)
+    plain, _ = translation_loss(batch[1], outputs["logits"], 0.0)
+    missed = word_detection_loss(outputs["words"], *batch[2])
+    assert float(total) == pytest.approx(
+        float(plain) + 0.5 * 2 * float(missed), rel=1e-5
+    )
+
+
 def test_a_batch_has_pixels_and_shifted_pieces(task):
     features, labels = batch_of(task)
     pictures = tf.constant([SCENES[0].image.read(), SCENES[3].image.read()])
