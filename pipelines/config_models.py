@@ -299,7 +299,8 @@ class CaptioningModelConfig(Section):
     )
     num_layers: Count = Field(1, description="layers of the decoder")
     encoder_layers: CountOrZero = Field(
-        0, description="transformer: layers of self-attention between places"
+        0,
+        description="layers of self-attention between the places that are looked at",
     )
     cell: Literal["lstm", "gru", "simple"] = Field(
         "lstm", description="recurrent: the cell"

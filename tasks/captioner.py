@@ -113,7 +113,8 @@ def build_captioner(
         colour_filters: Of those convolutions: features of colours alone that each place
             has besides, and then the others are learned from images of any hue.
         kind: `recurrent` or `transformer`, of the decoder.
-        encoder_layers: transformer: layers of self-attention over the grid.
+        encoder_layers: Layers of self-attention over the grid, where the decoder looks
+            at it.
         attention: Of a recurrent decoder, see `RecurrentDecoder`. With none mean and
             maximum of the grid are its first input (Vinyals et al. 2015,
             https://arxiv.org/abs/1411.4555), at one length; else its first state (Xu et
@@ -136,10 +137,17 @@ def build_captioner(
     target = TokenEmbedding(vocabulary_size, width, name="pieces")
     target_ids = keras.Input([None], dtype="int32", name="target_ids")
     starts: dict[str, Any] = {}
+    stack = {
+        "num_heads": num_heads,
+        "feed_forward_units": feed_forward_units,
+        "norm": norm,
+        "normalizer": normalizer,
+        "dropout": dropout,
+    }
     if kind == "recurrent":
         whole = _whole(grid, dropout)  # (B, 2 D)
         if looks:
-            memory = _memory(places, units, dropout)  # (B, S, units)
+            memory = _memory(places, units, encoder_layers, stack)  # (B, S, units)
             starts["initial_state"] = _states(whole, units, num_layers, cell)
         else:
             memory = keras.layers.Identity(name="memory")(places)
@@ -160,13 +168,6 @@ def build_captioner(
             name="decoder",
         )
     else:
-        stack = {
-            "num_heads": num_heads,
-            "feed_forward_units": feed_forward_units,
-            "norm": norm,
-            "normalizer": normalizer,
-            "dropout": dropout,
-        }
         places = keras.layers.Dropout(dropout)(places)
         memory = keras.layers.Dense(units, name="projection")(places)
         memory = _look_around(memory, encoder_layers, stack)
@@ -215,14 +216,17 @@ def _places(grid, looks):
     return keras.layers.Reshape((-1, grid.shape[-1]))(grid)  # (B, S, D)
 
 
-def _memory(places, units, dropout):
+def _memory(places, units, encoder_layers, stack):
     """What a recurrent decoder looks at, `(B, S, units)`.
 
     Large features would saturate the gates and scores that they go into.
     """
     places = keras.layers.LayerNormalization(name="places")(places)
-    places = keras.layers.Dropout(dropout)(places)
-    return keras.layers.Dense(units, name="memory")(places)
+    places = keras.layers.Dropout(stack["dropout"])(places)
+    if encoder_layers == 0:
+        return keras.layers.Dense(units, name="memory")(places)
+    memory = keras.layers.Dense(units, name="projection")(places)
+    return _look_around(memory, encoder_layers, stack)
 
 
 def _whole(grid, dropout):

@@ -19,6 +19,11 @@ KINDS = {
     "show and tell": {"attention": "none"},
     "show, attend and tell": {"num_layers": 2, "dropout": 0.0},
     "GRU": {"cell": "gru", "attention": "input_feeding"},
+    "LSTM over a Transformer": {
+        "encoder_layers": 1,
+        "num_heads": 2,
+        "feed_forward_units": 8,
+    },
     "Transformer": {"kind": "transformer", "num_heads": 2, "feed_forward_units": 8},
     "two Transformers": {
         "kind": "transformer",
@@ -162,3 +167,15 @@ def test_words_are_detected_where_they_are_seen_best(name, tmp_path):
 def test_a_wrong_kind_is_told():
     with pytest.raises(ValueError, match="kind must be one of recurrent, transformer"):
         build_captioner(7, (8, 8, 3), kind="convolutional")
+
+
+def test_layers_between_places_let_them_know_each_other():
+    """Else a place is read the same whatever else is in the image."""
+    other = GRIDS.copy()
+    other[:, 0, 0, 0] += 1.0
+    for layers, alone in ((0, True), (1, False)):
+        sizes = {"encoder_layers": layers, "num_heads": 2, "feed_forward_units": 8}
+        model = captioner("show, attend and tell", GRIDS, **sizes)
+        first, second = (np.array(model.encode(grid)[0]) for grid in (GRIDS, other))
+        assert np.abs(first - second)[:, 0].max() > 1e-3
+        assert (np.abs(first - second)[:, 1:].max() < 1e-6) == alone
