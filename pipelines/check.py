@@ -37,8 +37,8 @@ RECURRENT = (
     "training.warmup_steps=20",
 )
 DECODERS = {
-    # All of a sentence has to go through the state: that takes width, and Muon learns
-    # it in a third of the epochs.
+    # All of a sentence has to go through the state: that takes width. By Muon half of it
+    # is enough, and fewer epochs.
     "LSTM": (
         *RECURRENT,
         "model.cell=lstm",
