@@ -37,8 +37,8 @@ RECURRENT = (
     "training.warmup_steps=20",
 )
 DECODERS = {
-    # All of a sentence has to go through the state: that takes width. By Muon half of it
-    # is enough, and fewer epochs.
+    # All of a sentence has to go through the state: that takes width, though by Muon
+    # only half of it, and fewer epochs.
     "LSTM": (
         *RECURRENT,
         "model.cell=lstm",
