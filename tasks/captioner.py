@@ -168,9 +168,7 @@ def build_captioner(
             name="decoder",
         )
     else:
-        places = keras.layers.Dropout(dropout)(places)
-        memory = keras.layers.Dense(units, name="projection")(places)
-        memory = _look_around(memory, encoder_layers, stack)
+        memory = _look_around(places, units, encoder_layers, stack)  # (B, S, units)
         decoder = TransformerDecoder(
             vocabulary_size,
             units,
@@ -222,11 +220,10 @@ def _memory(places, units, encoder_layers, stack):
     Large features would saturate the gates and scores that they go into.
     """
     places = keras.layers.LayerNormalization(name="places")(places)
+    if encoder_layers > 0:
+        return _look_around(places, units, encoder_layers, stack)
     places = keras.layers.Dropout(stack["dropout"])(places)
-    if encoder_layers == 0:
-        return keras.layers.Dense(units, name="memory")(places)
-    memory = keras.layers.Dense(units, name="projection")(places)
-    return _look_around(memory, encoder_layers, stack)
+    return keras.layers.Dense(units, name="memory")(places)
 
 
 def _whole(grid, dropout):
@@ -273,8 +270,10 @@ def _detect(grid, vocabulary_size):
     return most(seen(places))  # (B, V)
 
 
-def _look_around(memory, num_layers, stack):
+def _look_around(places, units, num_layers, stack):
     """Memory `(B, S, units)` after self-attention between the places."""
+    places = keras.layers.Dropout(stack["dropout"])(places)
+    memory = keras.layers.Dense(units, name="projection")(places)
     if num_layers == 0:
         return keras.layers.LayerNormalization(name="memory")(memory)
     encoder = TransformerEncoder(
