@@ -14,7 +14,8 @@ def map_sorted(
     function: Callable,
     specs: Sequence[tuple[tf.DType, list | None, bool]],
     beside: Sequence = (),
-    divisor=1,
+    tokens=None,
+    max_rows=None,
 ) -> list:
     """Apply a function to groups of rows of like length; results keep the rows' order.
 
@@ -26,7 +27,9 @@ def map_sorted(
         specs: dtype and shape of such an entry, and whether it is one of tokens. With
             None for the shape it is a ragged tensor `(b, (n))` of rows of any width.
         beside: More tensors with an entry for every row, ragged or not.
-        divisor: By what `CHUNK_TOKENS` is divided, for functions that need more memory.
+        tokens: Of a group, padding included, at most; by default `CHUNK_TOKENS`. A
+            longer row is a group of its own.
+        max_rows: Of a group, at most; by default as many as fit.
 
     Returns:
         The tensors of all rows: `(B, ...)`, or `(N, ...)` for all N tokens, or ragged.
@@ -35,8 +38,7 @@ def map_sorted(
     back = tf.argsort(order)
     ordered = tf.gather(rows, order)
     beside = [tf.gather(part, order) for part in beside]
-    tokens = tf.cast(CHUNK_TOKENS // divisor, tf.int64)
-    results = _map_groups(ordered, function, specs, beside, tokens)
+    results = map_groups(ordered, function, specs, beside, tokens, max_rows)
     return [
         tf.gather(ordered.with_values(result), back).values
         if of_tokens
@@ -45,7 +47,17 @@ def map_sorted(
     ]
 
 
-def _map_groups(rows, function, specs, beside, chunk_tokens):
+def map_groups(
+    rows, function, specs, beside=(), tokens=None, max_rows=None
+) -> list[tf.Tensor | tf.RaggedTensor]:
+    """The same for rows that are sorted, the longest first.
+
+    Groups that are no longer in order are right, too, but hold more tokens.
+    """
+    tokens, max_rows = (
+        None if most is None else tf.cast(most, tf.int64) for most in (tokens, max_rows)
+    )
+    tokens = tf.constant(CHUNK_TOKENS, tf.int64) if tokens is None else tokens
     lengths = rows.row_lengths()
     number = rows.nrows()
 
@@ -53,8 +65,10 @@ def _map_groups(rows, function, specs, beside, chunk_tokens):
         return start < number
 
     def one_group(start, group, *arrays):
-        end = start + tf.maximum(chunk_tokens // lengths[start], 1)
-        end = tf.minimum(end, number)
+        fitting = tf.maximum(tokens // lengths[start], 1)
+        if max_rows is not None:
+            fitting = tf.minimum(fitting, max_rows)
+        end = tf.minimum(start + fitting, number)
         results = function(
             rows[start:end], lengths[start:end], *(part[start:end] for part in beside)
         )

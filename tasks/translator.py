@@ -56,10 +56,14 @@ class Translator(keras.Model):
 
     def encode(self, source_ids) -> list:
         """Memory `(B, S, D)`, then the first states of a recurrent decoder."""
+        return self._compute(self.encoded, source_ids)
+
+    @property
+    def encoded(self) -> list:
+        """What stands in the graph for that which `encode` gives."""
         memory = keras.tree.flatten(self.get_layer("reader").output)[0]
         bridges = [layer for layer in self.layers if layer.name == "bridge"]
-        states = keras.tree.flatten([bridge.output for bridge in bridges])
-        return self._compute([memory, *states], source_ids)
+        return [memory, *keras.tree.flatten([bridge.output for bridge in bridges])]
 
     def read(self, source_ids):
         """Weights `(B, L, H, S, S)` of a Transformer's encoder, and its memory."""

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from seqloom.tasks import sorted_rows
-from seqloom.tasks.sorted_rows import map_sorted
+from seqloom.tasks.sorted_rows import map_groups, map_sorted
 
 ROWS = [[1, 2, 3], [4], [5, 6, 7, 8, 9], [10, 11], [12], [13] * 12]
 SPECS = [(tf.int32, [], False), (tf.int32, [2], True)]
@@ -67,14 +67,29 @@ def test_ragged_results_and_what_stands_beside_keep_their_rows(monkeypatch):
     assert pairs.numpy().tolist() == [[str(n).encode()] * 2 for n in range(len(ROWS))]
 
 
-def test_groups_may_be_smaller(monkeypatch):
-    monkeypatch.setattr(sorted_rows, "CHUNK_TOKENS", 72)
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"tokens": tf.constant(24)}, [[12, 5], [3, 2, 1, 1]]),
+        ({"tokens": 24, "max_rows": tf.constant(3)}, [[12, 5], [3, 2, 1], [1]]),
+        ({"max_rows": 4}, [[12, 5, 3, 2], [1, 1]]),
+    ],
+)
+def test_the_size_of_groups_may_be_given(sizes, expected):
     groups = []
 
     def note(rows, lengths):
         groups.append(lengths.numpy().tolist())
         return sums_and_pairs(rows, lengths)
 
+    map_sorted(tf.ragged.constant(ROWS, dtype=tf.int32), note, SPECS, **sizes)
+    assert groups == expected
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 24])
+def test_groups_of_rows_out_of_order_give_the_same(tokens):
     rows = tf.ragged.constant(ROWS, dtype=tf.int32)
-    map_sorted(rows, note, SPECS, divisor=tf.constant(3))
-    assert groups == [[12, 5], [3, 2, 1, 1]]
+    sums, pairs = map_groups(rows, sums_and_pairs, SPECS, tokens=tokens)
+    expected_sums, expected_pairs = map_sorted(rows, sums_and_pairs, SPECS)
+    np.testing.assert_array_equal(sums, expected_sums)
+    np.testing.assert_array_equal(pairs, expected_pairs)

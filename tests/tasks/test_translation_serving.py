@@ -157,10 +157,13 @@ def test_scores_of_pairs(served):
         module.score(tf.constant(texts), tf.constant(others[1:]))
 
 
-def test_groups_of_any_size_keep_the_order(recurrent, monkeypatch):
-    task, model, module = recurrent
+@pytest.mark.parametrize("sizes", [(7, 7, 256), (7, 2048, 256), (99, 99, 2)])
+def test_groups_of_any_size_keep_the_order(served, sizes, monkeypatch):
+    task, model, module = served
     whole = numpy(module.attention(tf.constant(TEXTS)))
-    monkeypatch.setattr("seqloom.tasks.sorted_rows.CHUNK_TOKENS", 7)
+    names = ("READ_TOKENS", "WRITE_TOKENS", "WRITE_ROWS")
+    for name, size in zip(names, sizes, strict=True):
+        monkeypatch.setattr(f"seqloom.tasks.translation_writer.{name}", size)
     module = task.serving_module(model)
     parts = numpy(module.attention(tf.constant(TEXTS)))
     for name, values in whole.items():
