@@ -24,6 +24,21 @@ def test_loss_and_gradient_are_those_of_smoothed_targets(smoothing):
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_label_far_below_all_others_costs_what_it_should(smoothing):
+    logits = tf.constant([[200.0, 0.0, -300.0]])  # a share of 0 in float32
+    mean = -100 / 3
+    [loss] = smoothed_cross_entropy(tf.constant([2]), logits, smoothing)
+    want = 200 - (1 - smoothing) * -300 - smoothing * mean
+    np.testing.assert_allclose(loss, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_no_position_costs_nothing(smoothing):
+    losses = smoothed_cross_entropy(tf.zeros(0, tf.int32), tf.zeros((0, 4)), smoothing)
+    assert losses.shape == (0,)
+
+
 def test_shapes_may_be_unknown():
     @tf.function(
         input_signature=[
