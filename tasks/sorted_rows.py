@@ -54,20 +54,16 @@ def map_groups(
 
     Groups that are no longer in order are right, too, but hold more tokens.
     """
-    tokens, max_rows = (
-        None if most is None else tf.cast(most, tf.int64) for most in (tokens, max_rows)
-    )
-    tokens = tf.constant(CHUNK_TOKENS, tf.int64) if tokens is None else tokens
     lengths = rows.row_lengths()
     number = rows.nrows()
+    tokens = tf.cast(CHUNK_TOKENS if tokens is None else tokens, tf.int64)
+    max_rows = tf.cast(number if max_rows is None else max_rows, tf.int64)
 
     def go_on(start, *_):
         return start < number
 
     def one_group(start, group, *arrays):
-        fitting = tf.maximum(tokens // lengths[start], 1)
-        if max_rows is not None:
-            fitting = tf.minimum(fitting, max_rows)
+        fitting = tf.minimum(tf.maximum(tokens // lengths[start], 1), max_rows)
         end = tf.minimum(start + fitting, number)
         results = function(
             rows[start:end], lengths[start:end], *(part[start:end] for part in beside)
