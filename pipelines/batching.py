@@ -9,9 +9,12 @@ import tensorflow as tf
 
 from seqloom.pipelines.errors import UserError
 
-# Lengths are jittered by this share before sorting: sentences meet different
-# neighbours each epoch, and batches still pad little.
+# Lengths are jittered before sorting, so that sentences meet different neighbours each
+# epoch, and batches still pad little: by this share, up or down,
 LENGTH_JITTER = 0.05
+# or, of pairs, by up to so many pieces. They are only counted longer: a pair that does
+# not reach the longest of its batch pads itself, one that exceeds them pads them all.
+PAIR_JITTER = 1.2
 PARALLEL_BATCHES = 2
 PREFETCHED_BATCHES = 8
 
@@ -47,8 +50,7 @@ def plan_training(
         )
     random = np.random.default_rng([seed, epoch])
     if by_length:
-        jitter = LENGTH_JITTER * random.uniform(-1, 1, lengths.shape)
-        order = _order(lengths * (1 + jitter))
+        order = _order(_jittered(lengths, random))
     else:
         order = random.permutation(len(lengths))
     batches = _fill(order, lengths, batch_tokens, max_rows)
@@ -81,16 +83,23 @@ def padding_share(
     return float(1 - (lengths if tokens is None else tokens).sum() / padded)
 
 
-def _order(lengths: np.ndarray) -> np.ndarray:
-    """Rows from the shortest to the longest; of two sides the target's goes first.
+def _jittered(lengths: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    if lengths.ndim == 1:
+        return lengths * (1 + LENGTH_JITTER * random.uniform(-1, 1, lengths.shape))
+    return lengths + random.uniform(0, PAIR_JITTER, lengths.shape)
 
-    Among targets of one length, the sources are in order, too: turned round from one
-    length to the next, so that a batch over two of them has sources of like lengths.
+
+def _order(lengths: np.ndarray) -> np.ndarray:
+    """Rows from the shortest to the longest; of two sides the longer one counts.
+
+    Among pairs of one length, the shorter sides are in order, too: turned round from
+    one length to the next, so that a batch over two of them has pairs of like shapes.
     """
     if lengths.ndim == 1:
         return np.argsort(lengths, kind="stable")
-    source, target = lengths[:, 0], np.rint(lengths[:, 1]).astype(int)
-    return np.lexsort((np.where(target % 2, source, -source), target))
+    longer = lengths.max(axis=1).astype(int)
+    source_surplus = lengths[:, 0] - lengths[:, 1]
+    return np.lexsort((np.where(longer % 2, source_surplus, -source_surplus), longer))
 
 
 def _fill(order, lengths, batch_tokens, max_rows) -> list[np.ndarray]:

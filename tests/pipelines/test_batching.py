@@ -167,3 +167,14 @@ def test_pairs_meet_others_at_each_epoch():
         return {tuple(sorted(rows)) for rows in plan(PAIRS, epoch=epoch)}
 
     assert len(groups(0) & groups(1)) < 0.2 * len(groups(0))
+
+
+def test_most_neighbours_of_a_pair_are_others_in_the_next_epoch():
+    def batch_of(epoch):
+        numbers = np.empty(len(PAIRS), int)
+        for number, rows in enumerate(plan(PAIRS, epoch=epoch)):
+            numbers[rows] = number
+        return numbers[:, None] == numbers  # (N, N): in one batch
+
+    first, second = batch_of(0), batch_of(1)
+    assert (first & second).sum() < 0.5 * first.sum()
