@@ -145,9 +145,7 @@ class Training:
             ),
         )
         stream = batching.dataset(task, examples, plan, training=True).repeat()
-        self._batches = iter(
-            strategy.distribute_datasets_from_function(lambda context: stream)
-        )
+        self._batches = iter(stream)  # as it is: there is one replica
         self._tokens = itertools.cycle(
             [int(examples.lengths[rows].sum()) + edges * len(rows) for rows in plan]
         )

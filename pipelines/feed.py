@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from seqloom.pipelines import batching
 from seqloom.pipelines.config import TrainingConfig
@@ -77,7 +78,8 @@ class Feed:
         return int(sum(tokens[rows].sum() for rows in batches))
 
     def stream(self, plan: list[np.ndarray], epoch: int, first: int):
-        """A distributed dataset of the planned batches from number `first` on."""
+        """The planned batches from number `first` on, for the strategy's `run`: a
+        dataset, distributed if there are several replicas."""
         seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0] >> 1)
         replicas = self.strategy.num_replicas_in_sync
 
@@ -93,4 +95,9 @@ class Feed:
                 self.task, self.examples(epoch), plan, True, seed, numbers
             )
 
+        if replicas == 1:
+            # TensorFlow tunes the last stage of a distributed dataset, whatever the
+            # options say, and to end that took half a minute of an epoch's 80 seconds:
+            # the thread may miss the call to stop, and sleeps on.
+            return make(tf.distribute.InputContext())
         return self.strategy.distribute_datasets_from_function(make)

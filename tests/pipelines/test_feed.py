@@ -39,6 +39,13 @@ def test_each_epoch_has_its_own_examples():
         )
 
 
+def test_on_one_replica_no_stage_of_a_stream_is_tuned():
+    made = feed(examples())
+    stream = made.stream(made.plan(0), 0, 0)
+    assert isinstance(stream, tf.data.Dataset)  # no further stages around it
+    assert stream.options().autotune.enabled is False
+
+
 def test_examples_that_do_not_differ_are_kept():
     first = Examples({}, np.full((6, 2), 1), {})
     made = feed(first)
