@@ -45,7 +45,7 @@ DECODERS = {
         "model.attention=none",
         "model.units=128",
         "training.optimizer=muon",
-        "training.epochs=14",
+        "training.epochs=16",
         "training.learning_rate=0.006",
     ),
     "GRU with attention": RECURRENT,
